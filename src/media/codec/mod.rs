@@ -1,0 +1,1 @@
+//! Decoder configuration records → codec string and picture or sound parameters.

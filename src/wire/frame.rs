@@ -1,0 +1,1 @@
+//! `Frame`: the twelve RTWebSocket messages.

@@ -1,0 +1,6 @@
+//! Bytes to values and back. No state, no I/O, no clock.
+
+pub mod amf0;
+pub mod frame;
+pub mod tc;
+pub mod vlu;
