@@ -1,1 +1,0 @@
-//! AMF0 values.

@@ -1,1 +1,0 @@
-//! Flow metadata, message header and commands of the TC conversation (RTMP messages over flows, RFC 7425 §5).
