@@ -1,12 +1,14 @@
 //! One viewer, start to finish: the TC conversation and the frames it leads to. Knows no transport.
 
+pub mod config;
+pub mod policy;
+pub mod query;
+
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::session::link::{Link, LinkError};
 
-/// Delivery policy's numbers.
-#[derive(Debug, Clone, Default)]
-pub struct Config {}
+pub use self::config::Config;
 
 /// Serves one viewer until it leaves.
 ///

@@ -1,0 +1,166 @@
+//! What a viewer asks for behind the stream's name: `play "name?videoLifetime=0.5&format=raw"`.
+//!
+//! | key | value | default |
+//! |---|---|---|
+//! | `audioLifetime` `videoLifetime` `finishByMargin` `previousGopStartByMargin` | seconds | [`Config`](super::Config) |
+//! | `expirePreviousGop` | `0`, `no`, `false`: off | on |
+//! | `asis` | | accepted; timestamps are the stream's own in any case |
+//! | `format` | `raw` | `raw` |
+//!
+//! Keys are those of tcserver (zenomt/rtmfp-cpp), and `format`. `&`, `?` and `;` separate; the later of two wins; what is
+//! not understood is left out, as a viewer's wish is never a reason to refuse it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// The longest time that a viewer may ask for: what a queue is held for is memory. Defined by: tcserver.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The wishes of one viewer. `None`: not said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// `audioLifetime`.
+    pub audio_lifetime: Option<Duration>,
+    /// `videoLifetime`.
+    pub video_lifetime: Option<Duration>,
+    /// `finishByMargin`.
+    pub finish_by_margin: Option<Duration>,
+    /// `previousGopStartByMargin`.
+    pub previous_group_start_by_margin: Option<Duration>,
+    /// `expirePreviousGop`.
+    pub expire_previous_group: Option<bool>,
+    /// `format`, as it was said.
+    pub format: Option<String>,
+}
+
+impl Query {
+    /// Reads a query, without the `?` before it.
+    pub fn parse(query: &str) -> Self {
+        let mut wishes = Self::default();
+        for pair in query.split(['&', '?', ';']) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_decode(value);
+            match &*percent_decode(key) {
+                "audioLifetime" => set(&mut wishes.audio_lifetime, seconds(&value)),
+                "videoLifetime" => set(&mut wishes.video_lifetime, seconds(&value)),
+                "finishByMargin" => set(&mut wishes.finish_by_margin, seconds(&value)),
+                "previousGopStartByMargin" => set(&mut wishes.previous_group_start_by_margin, seconds(&value)),
+                "expirePreviousGop" => {
+                    wishes.expire_previous_group = Some(!matches!(&*value, "0" | "no" | "false"));
+                }
+                "format" => wishes.format = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        wishes
+    }
+}
+
+/// Splits what a `play` command names into the stream's name and the query behind it.
+pub fn split(name: &str) -> (&str, &str) {
+    name.split_once('?').unwrap_or((name, ""))
+}
+
+/// Decodes `%xx`. A `%` without two digits stays; what is not UTF-8 then becomes U+FFFD.
+pub fn percent_decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut rest = text.as_bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if let (b'%', [high, low, after @ ..]) = (byte, rest)
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            decoded.push(high << 4 | low);
+            rest = after;
+        } else {
+            decoded.push(byte);
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+fn set<T>(wish: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *wish = value;
+    }
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.parse().ok()?;
+    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_separator_separates_and_the_later_wins() {
+        let query = Query::parse("audioLifetime=1&videoLifetime=0.25?audioLifetime=2;finishByMargin=0.5");
+        assert_eq!(query.audio_lifetime, Some(Duration::from_secs(2)));
+        assert_eq!(query.video_lifetime, Some(Duration::from_millis(250)));
+        assert_eq!(query.finish_by_margin, Some(Duration::from_millis(500)));
+        assert_eq!(query.previous_group_start_by_margin, None);
+    }
+
+    #[test]
+    fn numbers_that_are_none_leave_the_default() {
+        for value in ["-1", "", "soon", "NaN", "-inf"] {
+            assert_eq!(Query::parse(&format!("videoLifetime={value}")), Query::default(), "{value}");
+        }
+    }
+
+    #[test]
+    fn times_are_capped() {
+        for value in ["11", "1e300", "inf"] {
+            assert_eq!(Query::parse(&format!("audioLifetime={value}")).audio_lifetime, Some(LONGEST), "{value}");
+        }
+    }
+
+    #[test]
+    fn expiry_of_the_older_group_is_switched_off_by_three_words() {
+        for (value, on) in [("0", false), ("no", false), ("false", false), ("1", true), ("yes", true)] {
+            let query = Query::parse(&format!("expirePreviousGop={value}"));
+            assert_eq!(query.expire_previous_group, Some(on), "{value}");
+        }
+    }
+
+    #[test]
+    fn keys_and_values_are_percent_decoded() {
+        assert_eq!(Query::parse("f%6frmat=%66mp4").format.as_deref(), Some("fmp4"));
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_out() {
+        assert_eq!(Query::parse("previousGopStartBy=0.1&asis&&=&x=y"), Query::default());
+    }
+
+    #[test]
+    fn the_name_ends_at_the_first_question_mark() {
+        assert_eq!(split("demo?a=b?c"), ("demo", "a=b?c"));
+        assert_eq!(split("demo"), ("demo", ""));
+    }
+
+    #[test]
+    fn a_percent_sign_without_digits_stays() {
+        for (text, decoded) in [("a%20b", "a b"), ("100%", "100%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "\u{fffd}")] {
+            assert_eq!(percent_decode(text), decoded, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in ".*") {
+            Query::parse(&text);
+        }
+    }
+}
