@@ -162,7 +162,7 @@ mod tests {
         for value in [
             Value::Object(properties.clone()),
             Value::EcmaArray(properties.clone()),
-            Value::TypedObject { class: "c".into(), properties: properties.clone() },
+            Value::TypedObject { class: "c".into(), properties },
         ] {
             assert_eq!(value.get("code").and_then(Value::as_str), Some("a"));
             assert_eq!(value.get("none"), None);

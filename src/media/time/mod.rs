@@ -1,6 +1,16 @@
 //! Time in a live stream.
+//!
+//! ```text
+//! publisher's u32 ──Unwrapper──▶ publisher's time ──Timeline──▶ the stream's one time line, past publishers that come and go
+//! ```
+
+mod timeline;
+mod unwrapper;
 
 use std::time::Duration;
+
+pub use timeline::{Continuity, Timeline};
+pub use unwrapper::Unwrapper;
 
 /// A point on a stream's time line, in milliseconds since its start (timescale 1000), past RTMP's 32-bit wrap-around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
