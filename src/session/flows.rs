@@ -1,102 +1,268 @@
 //! `Flows`: the flow table and the commands an application may give.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
 use bytes::Bytes;
-use thiserror::Error;
 
-use super::{Deadline, GroupId, Message, MessageId, Priority, RecvFlow, SendFlow};
+use super::config::Config;
+use super::error::{TooManyFlows, WriteError};
+use super::recv::{Receiver, Verdict};
+use super::schedule::Schedule;
+use super::send::{Phase, Sender, Turn};
+use super::{Deadline, Event, GroupId, Message, MessageId, Priority, RecvFlow, SendFlow};
 
-/// Why a message was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum WriteError {
-    /// The flow is finished, rejected or unknown. Open another.
-    #[error("the flow is closed")]
-    Closed,
-    /// The session's queue is at its bound. Wait until [`Flows::queued`] falls, or expire something.
-    #[error("the queue is full")]
-    Full,
+/// The flows of one session, both ways: the one vocabulary that an application speaks on every transport.
+///
+/// Commands are carried out when the session is next asked what to transmit.
+#[derive(Debug)]
+pub struct Flows {
+    pub(super) config: Config,
+    pub(super) senders: BTreeMap<SendFlow, Sender>,
+    pub(super) receivers: BTreeMap<RecvFlow, Receiver>,
+    pub(super) schedule: Schedule,
+    pub(super) answers: VecDeque<Answer>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) queued: usize,
+    pub(super) abandoned: u64,
+    /// Numbers given back, oldest first, so that one is not used again soon.
+    free: VecDeque<SendFlow>,
+    next_flow: u64,
+    /// The flow that the last event asked about.
+    pub(super) asked: Option<RecvFlow>,
 }
 
-/// Too many flows are open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("too many flows are open")]
-pub struct TooManyFlows;
+/// What the application said of a flow of the peer's, for the wire to pass on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Accepted(RecvFlow),
+    Rejected { flow: RecvFlow, reason: u64, text: String },
+}
 
-/// The flows of one session, both ways.
-#[derive(Debug, Default)]
-pub struct Flows {}
+impl Answer {
+    pub(super) fn is_about(&self, flow: RecvFlow) -> bool {
+        match self {
+            Self::Accepted(other) | Self::Rejected { flow: other, .. } => *other == flow,
+        }
+    }
+}
 
 impl Flows {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            senders: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            schedule: Schedule::default(),
+            answers: VecDeque::new(),
+            events: VecDeque::new(),
+            queued: 0,
+            abandoned: 0,
+            free: VecDeque::new(),
+            next_flow: 0,
+            asked: None,
+        }
+    }
+
     /// Opens a flow to the peer. `answers` associates it with a flow of the peer's (a return flow).
     ///
     /// # Errors
     /// [`TooManyFlows`].
     pub fn open(
         &mut self,
-        _metadata: Bytes,
-        _priority: Priority,
-        _answers: Option<RecvFlow>,
+        metadata: Bytes,
+        priority: Priority,
+        answers: Option<RecvFlow>,
     ) -> Result<SendFlow, TooManyFlows> {
-        todo!("session")
+        if self.senders.len() >= self.config.max_flows {
+            return Err(TooManyFlows);
+        }
+        let flow = self.free.pop_front().unwrap_or_else(|| {
+            let flow = SendFlow(self.next_flow);
+            self.next_flow += 1;
+            flow
+        });
+        self.senders.insert(flow, Sender::new(metadata, priority, answers));
+        self.schedule(flow);
+        Ok(flow)
     }
 
     /// Queues a message.
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn write(&mut self, _flow: SendFlow, _message: Message) -> Result<MessageId, WriteError> {
-        todo!("session")
+    pub fn write(&mut self, flow: SendFlow, message: Message) -> Result<MessageId, WriteError> {
+        if self.queued >= self.config.max_queued {
+            return Err(WriteError::Full);
+        }
+        let sender = self.writable(flow)?;
+        let len = message.payload.len();
+        let number = sender.push(message);
+        self.queued += len;
+        self.schedule(flow);
+        Ok(MessageId { flow, number })
     }
 
-    /// Sends decoder configuration in order with the flow's messages; it never expires. The same bytes as last time are not sent again.
+    /// Sends decoder configuration, in order with the flow's messages and without a deadline. The same bytes as last
+    /// time are not sent again: genuine clients take a repeated AVC configuration for a reason to wait for a key frame.
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn preamble(&mut self, _flow: SendFlow, _payload: Bytes) -> Result<(), WriteError> {
-        todo!("session")
+    pub fn preamble(&mut self, flow: SendFlow, payload: Bytes) -> Result<(), WriteError> {
+        if self.writable(flow)?.replace_preamble(&payload) {
+            let message =
+                Message { payload, group: GroupId::default(), needs_previous: false, deadline: Deadline::default() };
+            self.write(flow, message)?;
+        }
+        Ok(())
     }
 
-    /// Gives up a message unless all of it has gone out, and with it those that need it.
-    pub fn abandon(&mut self, _message: MessageId) {
-        todo!("session")
+    /// Gives up a message unless all of it has gone out, and with it those of its group that need it.
+    pub fn abandon(&mut self, message: MessageId) {
+        if let Some(sender) = self.senders.get_mut(&message.flow) {
+            sender.abandon(message.number);
+            self.schedule(message.flow);
+        }
     }
 
     /// Brings the deadlines of all messages of groups before `before` forward to `deadline`: a new key frame is here.
-    pub fn expire(&mut self, _flow: SendFlow, _before: GroupId, _deadline: Deadline) {
-        todo!("session")
+    /// Messages that have no deadline keep none.
+    pub fn expire(&mut self, flow: SendFlow, before: GroupId, deadline: Deadline) {
+        if let Some(sender) = self.senders.get_mut(&flow) {
+            sender.expire(before, deadline);
+        }
     }
 
     /// Changes a flow's priority.
-    pub fn prioritize(&mut self, _flow: SendFlow, _priority: Priority) {
-        todo!("session")
+    pub fn prioritize(&mut self, flow: SendFlow, priority: Priority) {
+        if let Some(sender) = self.senders.get_mut(&flow) {
+            if sender.scheduled {
+                self.schedule.remove(flow, sender.priority);
+                self.schedule.push(flow, priority);
+            }
+            sender.priority = priority;
+        }
     }
 
     /// Closes a flow of ours once what is queued has gone out.
-    pub fn finish(&mut self, _flow: SendFlow) {
-        todo!("session")
+    pub fn finish(&mut self, flow: SendFlow) {
+        if let Some(sender) = self.senders.get_mut(&flow)
+            && sender.phase == Phase::Open
+        {
+            sender.phase = Phase::Finishing;
+            self.schedule(flow);
+        }
     }
 
-    /// Accepts a flow that the peer opened, with room for `window` unacknowledged bytes.
-    pub fn accept(&mut self, _flow: RecvFlow, _window: u64) {
-        todo!("session")
+    /// Accepts a flow that the peer opened, with room for `window` unacknowledged bytes; or changes the room.
+    pub fn accept(&mut self, flow: RecvFlow, window: u64) {
+        if let Some(receiver) = self.receivers.get_mut(&flow)
+            && receiver.verdict != Verdict::Rejected
+        {
+            receiver.verdict = Verdict::Accepted;
+            receiver.window = window;
+            self.answers.push_back(Answer::Accepted(flow));
+        }
     }
 
-    /// Rejects a flow of the peer's, before or after accepting it.
-    pub fn reject(&mut self, _flow: RecvFlow, _reason: u64, _text: &str) {
-        todo!("session")
+    /// Rejects a flow of the peer's, before or after accepting it. What still comes on it is dropped.
+    pub fn reject(&mut self, flow: RecvFlow, reason: u64, text: &str) {
+        if let Some(receiver) = self.receivers.get_mut(&flow)
+            && receiver.verdict != Verdict::Rejected
+        {
+            receiver.verdict = Verdict::Rejected;
+            receiver.window = 0;
+            receiver.drop_partial();
+            self.answers.push_back(Answer::Rejected { flow, reason, text: text.to_owned() });
+        }
     }
 
     /// Bytes written and neither sent nor abandoned, over all flows.
     pub fn queued(&self) -> usize {
-        todo!("session")
+        self.queued
     }
 
     /// The same for one flow.
-    pub fn queued_on(&self, _flow: SendFlow) -> usize {
-        todo!("session")
+    pub fn queued_on(&self, flow: SendFlow) -> usize {
+        self.senders.get(&flow).map_or(0, |sender| sender.queued)
     }
 
     /// Messages of ours given up so far, over all flows: by deadline, by group and by hand.
     pub fn abandoned(&self) -> u64 {
-        todo!("session")
+        self.abandoned
+    }
+
+    /// Lets a flow have a turn.
+    pub(super) fn schedule(&mut self, flow: SendFlow) {
+        if let Some(sender) = self.senders.get_mut(&flow)
+            && !sender.scheduled
+            && sender.has_work()
+        {
+            sender.scheduled = true;
+            self.schedule.push(flow, sender.priority);
+        }
+    }
+
+    /// Whether the peer may still be answered on a flow of ours.
+    pub(super) fn is_open(&self, flow: SendFlow) -> bool {
+        self.senders.get(&flow).is_some_and(|sender| sender.phase != Phase::Closed)
+    }
+
+    /// Frees a closed flow's number; whether it was closed.
+    pub(super) fn forget(&mut self, flow: SendFlow) -> bool {
+        let closed = self.senders.get(&flow).is_some_and(|sender| sender.phase == Phase::Closed);
+        if closed {
+            self.senders.remove(&flow);
+            self.free.push_back(flow);
+        }
+        closed
+    }
+
+    /// The flow whose turn it is.
+    pub(super) fn next_scheduled(&mut self) -> Option<SendFlow> {
+        let flow = self.schedule.pop()?;
+        if let Some(sender) = self.senders.get_mut(&flow) {
+            sender.scheduled = false;
+        }
+        Some(flow)
+    }
+
+    /// Takes a flow's turn, sending at most `allowance` payload bytes, and lets it have another if there is more.
+    pub(super) fn turn(&mut self, flow: SendFlow, now: Instant, allowance: usize) -> Turn {
+        let Some(sender) = self.senders.get_mut(&flow) else { return Turn::Idle };
+        let before = sender.queued;
+        let turn = sender.turn(now, allowance);
+        self.queued -= before - sender.queued;
+        match turn {
+            Turn::Idle => {}
+            Turn::Abandon { messages } => {
+                self.abandoned += messages;
+                self.schedule(flow);
+            }
+            Turn::Open | Turn::Data { .. } | Turn::Close => self.schedule(flow),
+        }
+        turn
+    }
+
+    /// The peer does not want a flow: gives up what is queued and finishes it.
+    pub(super) fn rejected(&mut self, flow: SendFlow) {
+        if let Some(sender) = self.senders.get_mut(&flow) {
+            sender.abandon_all();
+        }
+        self.finish(flow);
+        self.schedule(flow);
+    }
+
+    /// Rejects the flow that the last event asked about, unless it was answered.
+    pub(super) fn settle_asked(&mut self) {
+        if let Some(flow) = self.asked.take()
+            && self.receivers.get(&flow).is_some_and(|receiver| receiver.verdict == Verdict::Asked)
+        {
+            self.reject(flow, 0, "not accepted");
+        }
+    }
+
+    fn writable(&mut self, flow: SendFlow) -> Result<&mut Sender, WriteError> {
+        self.senders.get_mut(&flow).filter(|sender| sender.phase == Phase::Open).ok_or(WriteError::Closed)
     }
 }

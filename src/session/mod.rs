@@ -1,15 +1,107 @@
-//! The sans-IO session core.
+//! The sans-IO session core: RTWebSocket's flows over any transport.
 //!
-//! What it is asked for in words of flows; how that is laid onto a transport is its wire's business.
+//! A [`Session`] reads no clock and touches no socket. Its driver, a [`link`], keeps this contract:
+//!
+//! 1. After any `&mut` call (input, timeout, or a command through [`Session::flows`]) take everything from
+//!    [`Session::poll_transmit`] that the transport has room for, then everything from [`Session::poll_event`], then
+//!    arm a timer for [`Session::poll_timeout`].
+//! 2. Take every event before the next input: an opened flow that is not accepted by then is rejected.
+//! 3. Give no input while [`Session::accepts_input`] says no: answers are waiting for a peer that does not read.
+//!
+//! | specification | what of it |
+//! |---|---|
+//! | RTWebSocket (zenomt/rtwebsocket, `protocol`) | messages, windows, acknowledgements, life of a flow |
+//! | RFC 7016 §2.1, §3.6 | priorities, abandonment, the vocabulary |
+//!
+//! Invariant: nothing here knows what a message means.
 
+pub mod config;
+pub mod error;
 pub mod flows;
 pub mod link;
+pub mod pipe;
+mod recv;
+mod schedule;
+mod send;
+#[cfg(test)]
+mod tests;
+pub mod timer;
+pub mod wire;
 
 use std::time::Instant;
 
 use bytes::Bytes;
 
+pub use self::config::Config;
+pub use self::error::PeerMisbehaved;
 pub use self::flows::Flows;
+use self::link::PathStats;
+pub use self::pipe::Pipe;
+pub use self::timer::Timer;
+use self::wire::Wire;
+
+/// One conversation with one peer: the flows of both sides on one wire. The module's docs state the order of calls.
+#[derive(Debug)]
+pub struct Session<W> {
+    flows: Flows,
+    wire: W,
+}
+
+impl<W: Wire> Session<W> {
+    /// A session before its first byte. Both sides are alike: either may open flows at once.
+    pub fn new(config: Config) -> Self {
+        Self { wire: W::new(&config), flows: Flows::new(config) }
+    }
+
+    /// The flows, to give commands.
+    pub fn flows(&mut self) -> &mut Flows {
+        &mut self.flows
+    }
+
+    /// Takes in what came from the peer.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved`]: close the connection, nothing more is to be had from this session.
+    pub fn handle_input(&mut self, now: Instant, input: W::Input) -> Result<(), PeerMisbehaved> {
+        self.flows.settle_asked();
+        self.wire.handle_input(&mut self.flows, now, input)
+    }
+
+    /// Takes in that the time of [`Session::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.wire.handle_timeout(now);
+    }
+
+    /// The next thing to send. Call it only when it can be handed to the transport: what it gives can't be taken back.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<W::Transmit> {
+        self.wire.poll_transmit(&mut self.flows, now)
+    }
+
+    /// What the peer did.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.flows.settle_asked();
+        let event = self.flows.events.pop_front();
+        if let Some(Event::Opened { flow, .. }) = event {
+            self.flows.asked = Some(flow);
+        }
+        event
+    }
+
+    /// When to call [`Session::handle_timeout`], and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        self.wire.poll_timeout()
+    }
+
+    /// Whether more input may be given before output has been taken.
+    pub fn accepts_input(&self) -> bool {
+        self.wire.accepts_input()
+    }
+
+    /// What is known of the way to the peer.
+    pub fn path(&self) -> PathStats {
+        self.wire.path()
+    }
+}
 
 /// A flow that this side sends on. The peer refers to it in acknowledgements and return associations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +130,11 @@ pub enum Priority {
     Flash,
     /// 7.
     FlashOverride,
+}
+
+impl Priority {
+    /// How many there are.
+    pub const LEVELS: usize = 8;
 }
 
 /// Number of a group of messages that depend on each other, growing with time. One flow's groups are its own.

@@ -1,0 +1,63 @@
+//! What can go wrong in a session, sorted by whose fault it is.
+
+use thiserror::Error;
+
+use crate::wire::frame::TruncatedFrame;
+
+/// The peer broke the protocol or its limits. The session is over; nobody else's is.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PeerMisbehaved {
+    /// A message that can't be read.
+    #[error(transparent)]
+    Malformed(#[from] TruncatedFrame),
+    /// A message about a flow that is not open.
+    #[error("{what} for flow {flow}, which is not open")]
+    UnknownFlow {
+        /// The message.
+        what: &'static str,
+        /// The flow's number.
+        flow: u64,
+    },
+    /// A flow was opened under a number in use.
+    #[error("flow {flow} is open already")]
+    FlowInUse {
+        /// The number.
+        flow: u64,
+    },
+    /// More flows than a session may have.
+    #[error("more than {limit} flows")]
+    TooManyFlows {
+        /// The limit.
+        limit: usize,
+    },
+    /// A message longer than this side puts together.
+    #[error("a message of more than {limit} bytes on flow {flow}")]
+    MessageTooLong {
+        /// The flow.
+        flow: u64,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// An acknowledgement of more than was sent.
+    #[error("an acknowledgement of bytes never sent on flow {flow}")]
+    AckBeyondSent {
+        /// The flow.
+        flow: u64,
+    },
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// The flow is finished, rejected or unknown. Open another.
+    #[error("the flow is closed")]
+    Closed,
+    /// The session's queue is at its bound. Wait until it has been sent, or expire something.
+    #[error("the queue is full")]
+    Full,
+}
+
+/// As many flows are open as a session may have. Finish one first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("too many flows are open")]
+pub struct TooManyFlows;

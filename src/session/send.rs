@@ -1,0 +1,191 @@
+//! One flow of ours: its queue, groups and deadlines.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Deadline, GroupId, Message, Priority, RecvFlow};
+
+/// A flow that this side sends on.
+#[derive(Debug)]
+pub(super) struct Sender {
+    /// The application's words for what it is for.
+    pub(super) metadata: Bytes,
+    pub(super) answers: Option<RecvFlow>,
+    pub(super) priority: Priority,
+    pub(super) phase: Phase,
+    /// The peer has been told of it.
+    announced: bool,
+    /// In the schedule already.
+    pub(super) scheduled: bool,
+    /// Queued bytes neither sent nor abandoned.
+    pub(super) queued: usize,
+    queue: VecDeque<Queued>,
+    /// Number of the message at the head of the queue, or of the next one when it is empty.
+    head: u64,
+    /// The group whose next message has lost what it needs.
+    broken: Option<GroupId>,
+    preamble: Option<Bytes>,
+}
+
+/// How far a flow's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Open for writing.
+    Open,
+    /// Open; to be closed once the queue is empty.
+    Finishing,
+    /// Closed; its number is the peer's to give back.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Queued {
+    payload: Bytes,
+    sent: usize,
+    group: GroupId,
+    needs_previous: bool,
+    deadline: Deadline,
+    abandoned: bool,
+}
+
+/// What a flow sends when its turn comes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Open,
+    Abandon {
+        messages: u64,
+    },
+    Data {
+        payload: Bytes,
+        last: bool,
+    },
+    Close,
+    /// Nothing, until it is scheduled again.
+    Idle,
+}
+
+impl Sender {
+    pub(super) fn new(metadata: Bytes, priority: Priority, answers: Option<RecvFlow>) -> Self {
+        Self {
+            metadata,
+            answers,
+            priority,
+            phase: Phase::Open,
+            announced: false,
+            scheduled: false,
+            queued: 0,
+            queue: VecDeque::new(),
+            head: 1,
+            broken: None,
+            preamble: None,
+        }
+    }
+
+    /// Queues a message and returns its number.
+    pub(super) fn push(&mut self, message: Message) -> u64 {
+        let Message { payload, group, needs_previous, deadline } = message;
+        self.queued += payload.len();
+        self.queue.push_back(Queued { payload, sent: 0, group, needs_previous, deadline, abandoned: false });
+        self.head + self.queue.len() as u64 - 1
+    }
+
+    /// Remembers decoder configuration; whether it is another than before.
+    pub(super) fn replace_preamble(&mut self, payload: &Bytes) -> bool {
+        if self.preamble.as_ref() == Some(payload) {
+            return false;
+        }
+        self.preamble = Some(payload.clone());
+        true
+    }
+
+    pub(super) fn abandon(&mut self, number: u64) {
+        let index = number.checked_sub(self.head).and_then(|index| usize::try_from(index).ok());
+        if let Some(queued) = index.and_then(|index| self.queue.get_mut(index)) {
+            queued.abandoned = true;
+        }
+    }
+
+    pub(super) fn abandon_all(&mut self) {
+        for queued in &mut self.queue {
+            queued.abandoned = true;
+        }
+    }
+
+    pub(super) fn expire(&mut self, before: GroupId, deadline: Deadline) {
+        for queued in &mut self.queue {
+            if queued.group < before && queued.deadline != Deadline::default() {
+                queued.deadline = queued.deadline.sooner(deadline);
+            }
+        }
+    }
+
+    /// Takes this flow's turn, sending at most `allowance` payload bytes.
+    pub(super) fn turn(&mut self, now: Instant, allowance: usize) -> Turn {
+        if !self.announced {
+            self.announced = true;
+            return Turn::Open;
+        }
+        let messages = self.trim(now);
+        if messages > 0 {
+            return Turn::Abandon { messages };
+        }
+        let Some(first) = self.queue.front_mut() else {
+            if self.phase == Phase::Finishing {
+                self.phase = Phase::Closed;
+                return Turn::Close;
+            }
+            return Turn::Idle;
+        };
+        let len = (first.payload.len() - first.sent).min(allowance);
+        if len == 0 && !first.payload.is_empty() {
+            return Turn::Idle;
+        }
+        let payload = first.payload.slice(first.sent..first.sent + len);
+        first.sent += len;
+        self.queued -= len;
+        let last = first.sent == first.payload.len();
+        if last {
+            self.queue.pop_front();
+            self.head += 1;
+        }
+        Turn::Data { payload, last }
+    }
+
+    /// Whether a turn taken now could send anything, windows allowing.
+    pub(super) fn has_work(&self) -> bool {
+        !self.announced || !self.queue.is_empty() || self.phase == Phase::Finishing
+    }
+
+    /// Drops what is not worth sending from the head of the queue and says how many messages that was.
+    fn trim(&mut self, now: Instant) -> u64 {
+        let mut messages = 0;
+        while let Some(first) = self.queue.front() {
+            let orphan = first.needs_previous && self.broken == Some(first.group);
+            if !(first.abandoned || orphan || first.deadline.is_over(now, first.sent > 0)) {
+                break;
+            }
+            self.broken = Some(first.group);
+            self.queued -= first.payload.len() - first.sent;
+            self.queue.pop_front();
+            self.head += 1;
+            messages += 1;
+        }
+        messages
+    }
+}
+
+impl Deadline {
+    fn is_over(self, now: Instant, started: bool) -> bool {
+        self.finish_by.is_some_and(|by| now > by) || (!started && self.start_by.is_some_and(|by| now > by))
+    }
+
+    fn sooner(self, other: Self) -> Self {
+        let min = |a: Option<Instant>, b: Option<Instant>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self { start_by: min(self.start_by, other.start_by), finish_by: min(self.finish_by, other.finish_by) }
+    }
+}

@@ -1,0 +1,1 @@
+//! Two sessions in virtual time.
