@@ -1,40 +1,41 @@
-//! Live streams in memory.
+//! Live streams in memory: one publisher appends, any number of viewers read.
+//!
+//! A stream is one bounded log of shared [`Frame`]s in groups; a viewer is a cursor into it. A frame's bytes exist once,
+//! whatever the number of viewers, and its timestamp is put onto the stream's time line once.
+//!
+//! ```text
+//!              trimmed │ kept: at most `max_bytes` and `max_duration`
+//!            ┄ ┄ ┄ ┄ ┄ │ d d d d │ K d d d d d │ K d d d ◀─ Publisher::append
+//!                      │    ▲    │             │ ▲     ▲
+//!                           │                    │     └── a cursor that keeps up
+//!                           │                    └── where a joining cursor starts
+//!                           └── a cursor that is more than `max_lag` late: its next item is `Skipped`, then the newest K
+//! ```
+//!
+//! Invariant: no lock is held across an await, and none while frames are decoded, copied or sent.
+//! Invariant: of tokio, only `tokio::sync` is used. Time is an argument.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod cache;
+mod config;
+mod path;
+mod publisher;
+mod registry;
+mod subscriber;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
 
 use bytes::Bytes;
-use thiserror::Error;
 
 use crate::media::time::Timestamp;
-use crate::media::{Track, Unit, UnitKind};
+use crate::media::{Track, UnitKind};
 
-/// The name of a live stream: `app/name`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamPath(Arc<str>);
-
-impl StreamPath {
-    /// Joins an application and a stream name.
-    ///
-    /// # Errors
-    /// [`InvalidPath`] when a part is empty, too long or holds control characters.
-    pub fn new(app: &str, name: &str) -> Result<Self, InvalidPath> {
-        let _ = (app, name);
-        todo!("broadcast helper: bounds, no leading/trailing '/', no control characters")
-    }
-}
-
-impl fmt::Display for StreamPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A name that no stream can have.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("not a stream path: {0}")]
-pub struct InvalidPath(pub &'static str);
+pub use self::config::Config;
+pub use self::path::{InvalidPath, StreamPath};
+pub use self::publisher::{Publisher, Replaced};
+pub use self::registry::{Registry, StreamSummary};
+pub use self::subscriber::Subscriber;
 
 /// One shared message of a live stream. Cloning shares the bytes.
 #[derive(Debug, Clone)]
@@ -45,7 +46,7 @@ pub struct Frame {
     pub kind: UnitKind,
     /// Decode time on the stream's one time line, which goes on across publishers.
     pub timestamp: Timestamp,
-    /// Number of the group it belongs to; grows by one at each key frame (audio only: at each interval).
+    /// Number of the group it belongs to; grows by one at each key frame (audio only: each second).
     pub group: u64,
     /// When it came from the publisher.
     pub received: Instant,
@@ -60,80 +61,12 @@ pub enum Item {
     Online,
     /// The publisher has gone. Frames may follow after the next `Online`; timestamps go on.
     Offline,
-    /// A frame. After joining, after `Online` and after a skip: metadata and configurations that changed come first,
-    /// and the first video frame is a key frame.
+    /// A frame. Metadata and configurations come before the frames that need them and again only when they changed,
+    /// but always after an `Online`. After joining, after `Online` and after a skip the first video frame is a key frame.
     Frame(Frame),
     /// The cursor lagged and was moved to the newest group.
     Skipped {
         /// Frames left out.
         frames: u64,
     },
-}
-
-/// Every live stream of this gateway. Cloning gives another handle to the same streams.
-#[derive(Debug, Clone)]
-pub struct Registry {}
-
-/// Bounds of the streams held in memory.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Most bytes a stream keeps for viewers that join or lag.
-    pub cache_bytes: usize,
-    /// Most time a stream keeps, from its oldest to its newest frame.
-    pub cache_duration: Duration,
-}
-
-/// Why a path can't be published to.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PublishError {
-    /// Somebody publishes there already.
-    #[error("{0} is already being published")]
-    Busy(StreamPath),
-}
-
-impl Registry {
-    /// An empty registry.
-    pub fn new(_config: Config) -> Self {
-        todo!("broadcast helper")
-    }
-
-    /// Takes the path for a publisher. Dropping the [`Publisher`] gives it back: viewers stay attached and wait.
-    ///
-    /// # Errors
-    /// [`PublishError::Busy`].
-    pub fn publish(&self, _path: &StreamPath) -> Result<Publisher, PublishError> {
-        todo!("broadcast helper")
-    }
-
-    /// Attaches a viewer, published yet or not. The first item is `Online` only once a publisher is there.
-    pub fn subscribe(&self, _path: &StreamPath) -> Subscriber {
-        todo!("broadcast helper")
-    }
-}
-
-/// The right to append to one live stream.
-#[derive(Debug)]
-pub struct Publisher {}
-
-impl Publisher {
-    /// Appends a unit that came at `now`.
-    pub fn append(&mut self, _unit: Unit, _now: Instant) {
-        todo!("broadcast helper: rebase the timestamp onto the stream's time line, share")
-    }
-}
-
-/// A cursor into one live stream.
-#[derive(Debug)]
-pub struct Subscriber {}
-
-impl Subscriber {
-    /// The next item, waiting until there is one. Cancel safe.
-    pub async fn next(&mut self) -> Item {
-        todo!("broadcast helper")
-    }
-
-    /// The next item if there is one now.
-    pub fn try_next(&mut self) -> Option<Item> {
-        todo!("broadcast helper")
-    }
 }

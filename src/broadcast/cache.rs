@@ -1,0 +1,248 @@
+//! The bounded log of one stream, and where its newest group starts.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::{Config, Frame};
+use crate::media::time::Timestamp;
+use crate::media::{Track, Unit, UnitKind};
+
+/// Interval at which a stream without video starts groups: what a joining listener gets at once.
+const AUDIO_GROUP: Duration = Duration::from_secs(1);
+
+/// A stream without a video message for this long counts as one without video: longer than any slide show's picture.
+const VIDEO_SILENCE: Duration = Duration::from_secs(10);
+
+/// Bytes that an entry costs beside its message, so that a flood of empty messages is bounded too.
+const ENTRY_BYTES: usize = mem::size_of::<Entry>() + 64;
+
+/// One place in the log. Markers stand at the time of the newest frame before them.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Online { publisher: u64, timestamp: Timestamp },
+    Offline(Timestamp),
+    Frame(Frame),
+}
+
+/// What a decoder has to have before frames, as it stands at one place of the log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Setup {
+    /// The publisher's number. `None` while there is none.
+    pub(super) publisher: Option<u64>,
+    pub(super) metadata: Option<Frame>,
+    pub(super) video: Option<Frame>,
+    pub(super) audio: Option<Frame>,
+}
+
+/// A place in the log where reading may begin.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    pub(super) position: u64,
+    pub(super) setup: Setup,
+}
+
+/// One stream's log. Positions are numbers of entries since the stream's start.
+#[derive(Debug)]
+pub(super) struct Cache {
+    config: Config,
+    entries: VecDeque<Entry>,
+    first: u64,
+    bytes: usize,
+    /// The setup behind the newest entry.
+    setup: Setup,
+    /// Start of the newest group, unless its head is dropped or its publisher has gone.
+    newest_group: Option<Start>,
+    group: u64,
+    group_began: Timestamp,
+    newest: Option<(Timestamp, Instant)>,
+    last_video: Option<Instant>,
+    key_seen: bool,
+    publishers: u64,
+    frames: u64,
+}
+
+impl Cache {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            entries: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            setup: Setup::default(),
+            newest_group: None,
+            group: 0,
+            group_began: Timestamp::default(),
+            newest: None,
+            last_video: None,
+            key_seen: false,
+            publishers: 0,
+            frames: 0,
+        }
+    }
+
+    /// Begins a new publisher's part, ending the one before if it has not ended. Gives the publisher's number.
+    pub(super) fn go_online(&mut self) -> u64 {
+        self.go_offline();
+        self.publishers += 1;
+        self.setup.publisher = Some(self.publishers);
+        self.push(Entry::Online { publisher: self.publishers, timestamp: self.newest_timestamp() });
+        self.publishers
+    }
+
+    /// Ends the present publisher's part. What it appended stays for those who have not read it.
+    pub(super) fn go_offline(&mut self) {
+        if self.setup.publisher.is_none() {
+            return;
+        }
+        self.setup = Setup::default();
+        self.newest_group = None;
+        self.last_video = None;
+        self.key_seen = false;
+        self.frames = 0;
+        self.push(Entry::Offline(self.newest_timestamp()));
+    }
+
+    /// Appends a unit whose timestamp is on the stream's time line already.
+    pub(super) fn append(&mut self, unit: Unit, now: Instant) {
+        if unit.track == Track::Video {
+            self.last_video = Some(now);
+        }
+        if unit.kind == UnitKind::Delta && !self.key_seen {
+            return; // Nobody could decode it.
+        }
+        if self.starts_group(&unit, now) {
+            self.group += 1;
+            self.group_began = unit.timestamp;
+            self.newest_group = Some(Start { position: self.end(), setup: self.setup.clone() });
+        }
+        self.key_seen |= unit.kind == UnitKind::Key;
+
+        let (track, kind, timestamp) = (unit.track, unit.kind, unit.timestamp);
+        let frame = Frame { track, kind, timestamp, group: self.group, received: now, message: unit.into_message() };
+        match (kind, track) {
+            (UnitKind::Metadata, _) => self.setup.metadata = Some(frame.clone()),
+            (UnitKind::Configuration, Track::Video) => self.setup.video = Some(frame.clone()),
+            (UnitKind::Configuration, Track::Audio) => self.setup.audio = Some(frame.clone()),
+            _ => {}
+        }
+        self.frames += 1;
+        self.newest = Some((self.newest_timestamp().max(timestamp), now));
+        self.push(Entry::Frame(frame));
+    }
+
+    /// The entry at `position`, if it is still or already there.
+    pub(super) fn entry(&self, position: u64) -> Option<&Entry> {
+        let index = position.checked_sub(self.first)?;
+        self.entries.get(usize::try_from(index).ok()?)
+    }
+
+    /// Where a cursor begins that joins or has to skip: the newest group, or whatever comes next.
+    pub(super) fn start(&self) -> Start {
+        self.newest_group.clone().unwrap_or_else(|| Start { position: self.end(), setup: self.setup.clone() })
+    }
+
+    /// The whole rule of lagging: what stands at `position` is dropped, or it is older than the newest frame by more
+    /// than `max_lag` and there is a newer group to go on with.
+    pub(super) fn is_lagging(&self, position: u64) -> bool {
+        if position < self.first {
+            return true;
+        }
+        let newer_group = self.newest_group.as_ref().is_some_and(|group| position < group.position);
+        match (self.entry(position), self.newest) {
+            (Some(Entry::Frame(frame)), Some((_, newest))) if newer_group => {
+                newest.saturating_duration_since(frame.received) > self.config.max_lag
+            }
+            _ => false,
+        }
+    }
+
+    /// The number of the present publisher.
+    pub(super) fn publisher(&self) -> Option<u64> {
+        self.setup.publisher
+    }
+
+    /// Frames of the present publisher.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Bits a second over the `window` before `now`, or over what is kept of it.
+    pub(super) fn bitrate(&self, now: Instant, window: Duration) -> u64 {
+        let mut bytes = 0;
+        let mut span = Duration::ZERO;
+        for entry in self.entries.iter().rev() {
+            let Entry::Frame(frame) = entry else { break };
+            let age = now.saturating_duration_since(frame.received);
+            if age > window {
+                span = window;
+                break;
+            }
+            span = age;
+            bytes += frame.message.len();
+        }
+        let milliseconds = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+        (bytes as u64).saturating_mul(8 * 1000) / milliseconds
+    }
+
+    /// The highest timestamp so far.
+    pub(super) fn newest_timestamp(&self) -> Timestamp {
+        self.newest.map(|(timestamp, _)| timestamp).unwrap_or_default()
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    fn starts_group(&self, unit: &Unit, now: Instant) -> bool {
+        match unit.kind {
+            UnitKind::Key => true,
+            UnitKind::Audio => {
+                let has_video = self.last_video.is_some_and(|last| now.saturating_duration_since(last) < VIDEO_SILENCE);
+                !has_video && (self.newest_group.is_none() || unit.timestamp >= self.group_began.after(AUDIO_GROUP))
+            }
+            UnitKind::Configuration
+            | UnitKind::Delta
+            | UnitKind::EndOfSequence
+            | UnitKind::Metadata
+            | UnitKind::Data => false,
+        }
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+        while self.exceeds_bounds() {
+            let Some(dropped) = self.entries.pop_front() else { break };
+            self.bytes -= dropped.bytes();
+            if self.newest_group.as_ref().is_some_and(|group| group.position == self.first) {
+                self.newest_group = None;
+            }
+            self.first += 1;
+        }
+    }
+
+    fn exceeds_bounds(&self) -> bool {
+        let too_long = match (self.entries.front(), self.newest) {
+            (Some(oldest), Some((newest, _))) => newest > oldest.timestamp().after(self.config.max_duration),
+            _ => false,
+        };
+        too_long || self.bytes as u64 > self.config.max_bytes.as_u64()
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        match self {
+            Entry::Online { .. } | Entry::Offline(_) => ENTRY_BYTES,
+            Entry::Frame(frame) => ENTRY_BYTES + frame.message.len(),
+        }
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        match self {
+            Entry::Online { timestamp, .. } | Entry::Offline(timestamp) => *timestamp,
+            Entry::Frame(frame) => frame.timestamp,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::registry::Lease;
+use crate::media::Unit;
+use crate::media::time::Timestamp;
+
+/// The right to append to one live stream, until a newer publisher takes it.
+///
+/// Dropping it takes the stream offline.
+#[derive(Debug)]
+pub struct Publisher {
+    lease: Lease,
+    number: u64,
+    rebase: Option<Rebase>,
+}
+
+/// Another publisher has taken the path. End the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("another publisher has taken the stream")]
+pub struct Replaced;
+
+impl Publisher {
+    pub(super) fn new(lease: Lease) -> Self {
+        let number = lease.stream.write().go_online();
+        lease.stream.appended.notify_waiters();
+        Self { lease, number, rebase: None }
+    }
+
+    /// Appends a unit that came at `now`, for every viewer to read.
+    ///
+    /// Its timestamp is moved onto the stream's one time line, on which this publisher goes on where the one before ended.
+    ///
+    /// # Errors
+    /// [`Replaced`].
+    pub fn append(&mut self, mut unit: Unit, now: Instant) -> Result<(), Replaced> {
+        let stream = &self.lease.stream;
+        let mut cache = stream.write();
+        if cache.publisher() != Some(self.number) {
+            return Err(Replaced);
+        }
+        let rebase = self.rebase.get_or_insert_with(|| Rebase::new(unit.timestamp, cache.newest_timestamp()));
+        unit.timestamp = rebase.apply(unit.timestamp);
+        cache.append(unit, now);
+        drop(cache);
+        stream.appended.notify_waiters();
+        Ok(())
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let mut cache = self.lease.stream.write();
+        if cache.publisher() == Some(self.number) {
+            cache.go_offline();
+            drop(cache);
+            self.lease.stream.appended.notify_waiters();
+        }
+    }
+}
+
+/// From a publisher's own time line to the stream's.
+#[derive(Debug)]
+struct Rebase {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Rebase {
+    fn new(first: Timestamp, newest: Timestamp) -> Self {
+        Self { from: first, to: newest }
+    }
+
+    fn apply(&self, timestamp: Timestamp) -> Timestamp {
+        let since = timestamp.millis().saturating_sub(self.from.millis());
+        self.to.after(Duration::from_millis(since))
+    }
+}
