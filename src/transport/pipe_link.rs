@@ -1,0 +1,128 @@
+//! `PipeLink`: drives a `Session<Pipe>` over a pipe of messages. It alone keeps the session's contract on this side.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::time::{Sleep, sleep_until, timeout};
+
+use super::MessagePipe;
+use crate::clock::Clock;
+use crate::session::link::{CloseReason, Link, LinkError, PathStats};
+use crate::session::{Config, Event, Flows, PeerMisbehaved, Pipe, Session};
+
+/// The longest that a goodbye may take: a peer that does not read is left.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A session on a pipe of messages.
+#[derive(Debug)]
+pub struct PipeLink<P> {
+    session: Session<Pipe>,
+    pipe: P,
+    clock: Clock,
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl<P: MessagePipe> PipeLink<P> {
+    /// A link before its first byte.
+    pub fn new(pipe: P, config: Config, clock: Clock) -> Self {
+        Self { session: Session::new(config), pipe, clock, timer: None }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
+        loop {
+            if let Some(event) = self.session.poll_event() {
+                return Poll::Ready(Ok(event));
+            }
+            self.transmit(cx)?;
+            if self.session.accepts_input()
+                && let Poll::Ready(input) = self.pipe.poll_recv(cx)?
+            {
+                let Some(input) = input else { return Poll::Ready(Err(LinkError::Closed)) };
+                if let Err(fault) = self.session.handle_input(self.clock.now(), input) {
+                    return Poll::Ready(Err(self.refuse(&fault, cx)));
+                }
+                continue;
+            }
+            ready!(self.poll_timer(cx));
+        }
+    }
+
+    /// Sends all that may go out and that the socket takes.
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
+        while self.pipe.poll_flush(cx)?.is_ready() {
+            if !self.gather() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves one write's worth from the session to the pipe; whether there was anything.
+    fn gather(&mut self) -> bool {
+        let now = self.clock.now();
+        let mut any = false;
+        while self.pipe.has_room()
+            && let Some(message) = self.session.poll_transmit(now)
+        {
+            self.pipe.start_send(message);
+            any = true;
+        }
+        any
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((at, _reason)) = self.session.poll_timeout() else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
+            self.timer = Some((at, Box::pin(sleep_until(at.into()))));
+        }
+        if let Some((_, sleep)) = &mut self.timer {
+            ready!(sleep.as_mut().poll(cx));
+        }
+        self.timer = None;
+        self.session.handle_timeout(self.clock.now());
+        Poll::Ready(())
+    }
+
+    /// Tells the peer what it did wrong, as far as the socket takes it at once.
+    fn refuse(&mut self, fault: &PeerMisbehaved, cx: &mut Context<'_>) -> LinkError {
+        self.pipe.start_close(CloseReason::Misbehaved);
+        // The fault is what ended the session; a socket that fails or blocks now changes nothing.
+        let _ = self.pipe.poll_shutdown(cx);
+        LinkError::Misbehaved(fault.to_string())
+    }
+
+    /// Sends what may go out, says goodbye and waits for the peer's.
+    async fn shut(&mut self, reason: CloseReason) -> Result<(), LinkError> {
+        poll_fn(|cx| self.pipe.poll_flush(cx)).await?;
+        self.gather();
+        self.pipe.start_close(reason);
+        poll_fn(|cx| self.pipe.poll_shutdown(cx)).await?;
+        // A socket dropped with unread bytes is reset, which can overtake the goodbye.
+        while poll_fn(|cx| self.pipe.poll_recv(cx)).await?.is_some() {}
+        Ok(())
+    }
+}
+
+impl<P: MessagePipe> Link for PipeLink<P> {
+    fn next(&mut self) -> impl Future<Output = Result<Event, LinkError>> + Send {
+        poll_fn(|cx| self.poll_next(cx))
+    }
+
+    fn flows(&mut self) -> &mut Flows {
+        self.session.flows()
+    }
+
+    fn path(&self) -> PathStats {
+        self.session.path()
+    }
+
+    async fn close(mut self, reason: CloseReason) {
+        // A peer that fails or does not read during the goodbye is gone all the same.
+        let _ = timeout(CLOSE_TIMEOUT, self.shut(reason)).await;
+    }
+}
