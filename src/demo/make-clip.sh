@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 
 font=/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf
 
-audio=$(mktemp --suffix=.aac)
+audio=$(mktemp --suffix=.nut)
 trap 'rm -f "$audio"' EXIT
 
 # The encoder's output is one frame late. Frame 376 of an endless beep therefore begins exactly at a second, and the 375 frames
@@ -19,7 +19,7 @@ beep='0.25*sin(2*PI*880*t)*lt(mod(t,1),0.08)'
 chord='0.02*sin(2*PI*220*t)+0.015*sin(2*PI*277*t)+0.015*sin(2*PI*330*t)'
 ffmpeg -v error -nostdin -y \
   -f lavfi -i "aevalsrc='$beep+$chord+0.004*random(0)|$beep+$chord+0.004*random(1)':s=48000:d=17" \
-  -c:a aac -b:a 96k -bsf:a "noise=drop='lt(n,376)+gt(n,750)'" "$audio"
+  -c:a aac -b:a 96k -bsf:a "noise=drop='lt(n,376)+gt(n,750)',setts=ts='(N-376)*1024'" "$audio"
 
 ffmpeg -v error -nostdin -y \
   -f lavfi -i "color=0x1b2430:s=640x360:r=30:d=8" \
