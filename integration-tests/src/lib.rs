@@ -1,1 +1,14 @@
-//! End-to-end tests.
+//! What the end-to-end tests and the benchmarks are made of: publishers, viewers, a bad link, a gateway to put between them.
+//!
+//! Everything here uses the gateway's public interfaces alone, and the viewer reads the wire with a decoder of its own: a
+//! server tested only by its own stack proves nothing.
+
+pub mod clip;
+pub mod ffmpeg;
+pub mod link;
+pub mod publisher;
+mod rtws;
+pub mod stamp;
+pub mod tls;
+pub mod viewer;
+mod websocket;
