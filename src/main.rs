@@ -1,2 +1,25 @@
-//! The `headwater` program.
-fn main() {}
+//! The `headwater` program: arguments → configuration → gateway → exit code.
+
+mod arguments;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+
+/// The exit code for a configuration that can't be used, as for arguments that can't.
+const BAD_CONFIGURATION: u8 = 2;
+
+fn main() -> ExitCode {
+    // Both halves of TLS find their cryptography here; without it they could not choose.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    headwater::telemetry::log_to_stderr();
+    match Arguments::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}

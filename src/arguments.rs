@@ -1,0 +1,81 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, Parser, Subcommand};
+use headwater::config::{self, Loaded};
+use headwater::gateway::Gateway;
+use tokio::signal;
+
+/// A live-video gateway: one RTMP stream in, every browser out.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until Ctrl-C or SIGTERM.
+    Serve {
+        /// The configuration, in YAML; without it everything is at its default.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Say whether a configuration can be used, and if not, why.
+    CheckConfig {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Settings {
+    /// Override one key of the configuration; may be given more than once.
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    set: Vec<String>,
+}
+
+impl Arguments {
+    /// Does what was asked for. An error means that the configuration can't be used.
+    pub(crate) fn run(self) -> Result<()> {
+        match self.command {
+            Command::Serve { config, settings } => serve(config::load(config.as_deref(), &settings.set)?),
+            Command::CheckConfig { file } => {
+                config::load(Some(&file), &[])?;
+                println!("{}: ok", file.display());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn serve(loaded: Loaded) -> Result<()> {
+    runtime()?.block_on(async {
+        let gateway =
+            Gateway::bind(loaded.config.clone()).map_err(|error| anyhow!("{}: {error}", loaded.place(error.key())))?;
+        gateway.run(stop_signal()).await;
+        Ok(())
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start")
+}
+
+/// Ctrl-C, or SIGTERM where there is such a thing.
+async fn stop_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = signal::ctrl_c().await;
+}

@@ -1,0 +1,75 @@
+//! The gateway's configuration: composes every module's own `Config`; [`load`] reads it and explains what is wrong.
+//!
+//! What is read is resolved in the same step: below this module there are no options to combine and no strings to parse.
+//! `config/headwater.yml` shows every key at its default, with the reason; a test keeps the two equal.
+
+mod address;
+mod load;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::address::Address;
+pub use self::load::{ConfigError, Loaded, load};
+use crate::server;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// RTMP in.
+    pub rtmp: Rtmp,
+    /// Viewers over WebSocket, and the pages beside it.
+    pub websocket: WebSocket,
+    /// The one port for everything.
+    pub unified: Unified,
+    /// Certificates.
+    pub tls: server::tls::Config,
+    /// What one stranger, or all of them together, may take.
+    pub limits: server::Limits,
+}
+
+/// RTMP in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rtmp {
+    /// Where publishers connect. Default `[::]:1935`, the port that every encoder assumes.
+    pub address: Address,
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self { address: Address::everywhere(1935) }
+    }
+}
+
+/// Viewers over WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebSocket {
+    /// WebSocket and HTTP, plain and TLS told apart by the first byte. Default `[::]:4446`.
+    pub address: Address,
+    /// Bytes that the kernel may hold unsent for a viewer, on every port that takes WebSocket. Default 16384: what is there
+    /// can't be abandoned any more, and a few packets are enough to keep the network busy.
+    pub unsent_bytes: u32,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self { address: Address::everywhere(4446), unsent_bytes: 16 * 1024 }
+    }
+}
+
+/// The one port for everything that the gateway speaks over TCP to viewers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unified {
+    /// HTTP, and WebSocket over it, plain and TLS. Default `off`: port 443 needs a privilege on most systems, and a
+    /// gateway that is started without it should start.
+    pub address: Address,
+}
+
+impl Default for Unified {
+    fn default() -> Self {
+        Self { address: Address::Off }
+    }
+}

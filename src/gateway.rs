@@ -1,0 +1,202 @@
+//! The gateway: start-up order, the task set, shutdown and drain, all in one place.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::broadcast::{self, Registry};
+use crate::clock::Clock;
+use crate::config::{Address, Config};
+use crate::server::tls::{Certificates, TlsError};
+use crate::server::{Context, Shutdown, tcp};
+use crate::{delivery, ingest};
+
+/// A gateway that has its ports and does not serve them yet.
+#[derive(Debug)]
+pub struct Gateway {
+    ports: Vec<(tcp::Port, TcpListener)>,
+    addresses: Addresses,
+    certificates: Arc<Certificates>,
+    context: Arc<Context>,
+}
+
+/// Where a gateway listens; `None` where its configuration says `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// RTMP.
+    pub rtmp: Option<SocketAddr>,
+    /// WebSocket and pages.
+    pub websocket: Option<SocketAddr>,
+    /// Everything on one port.
+    pub unified: Option<SocketAddr>,
+}
+
+/// Why a gateway can't start. [`StartError::key`] says which setting to change.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port can't be had.
+    #[error("{key}: can't listen on {address}: {source}; take another address, port 0 for any free one, or off")]
+    Bind {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Every address is `off`.
+    #[error("nothing to do: every address is off; set rtmp.address and websocket.address")]
+    AllOff,
+}
+
+impl StartError {
+    /// The setting that has to change, in the configuration's dotted form.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Bind { key, .. } | Self::Tls(TlsError::File { key, .. }) => key,
+            Self::Tls(_) => "tls.key",
+            Self::AllOff => "rtmp.address",
+        }
+    }
+}
+
+impl Gateway {
+    /// Takes all ports, certificates first, and begins nothing.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        let clock = Clock;
+        let certificates = Certificates::load(&config.tls, clock)?;
+        let tls = certificates.server_config()?;
+        let mut ports = Vec::new();
+        let mut bind = |key, port, address: Address| -> Result<Option<SocketAddr>, StartError> {
+            let Some(address) = address.socket() else { return Ok(None) };
+            let refuse = |source| StartError::Bind { key, address, source };
+            let listener = tcp::bind(address).map_err(refuse)?;
+            let bound = listener.local_addr().map_err(refuse)?;
+            info!(address = %bound, setting = key, "listening");
+            ports.push((port, listener));
+            Ok(Some(bound))
+        };
+        let addresses = Addresses {
+            rtmp: bind("rtmp.address", tcp::Port::Rtmp, config.rtmp.address)?,
+            websocket: bind("websocket.address", tcp::Port::Http, config.websocket.address)?,
+            unified: bind("unified.address", tcp::Port::Http, config.unified.address)?,
+        };
+        if ports.is_empty() {
+            return Err(StartError::AllOff);
+        }
+        let context = Arc::new(Context {
+            registry: Registry::new(broadcast::Config {
+                cache_bytes: 16 << 20,
+                cache_duration: std::time::Duration::from_secs(10),
+            }),
+            ingest: ingest::Config::default(),
+            delivery: delivery::Config::default(),
+            tls,
+            unsent_bytes: config.websocket.unsent_bytes,
+            connections: Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS))),
+            limits: config.limits,
+            clock,
+        });
+        Ok(Self { ports, addresses, certificates, context })
+    }
+
+    /// Where it listens, with the ports that the system chose.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `shutdown` is done; then takes no more connections, ends the publishers', lets the viewers' say
+    /// goodbye, and cuts off what is left after [`drain`](crate::server::Limits::drain).
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let (stop, stopping) = Shutdown::new();
+        let mut tasks = JoinSet::new();
+        for (port, listener) in self.ports {
+            tasks.spawn(tcp::serve(listener, port, Arc::clone(&self.context), stopping.clone()));
+        }
+        let certificates = self.certificates;
+        let clock = self.context.clock;
+        let mut chores = JoinSet::new();
+        chores.spawn(async move { certificates.renew(clock).await });
+        shutdown.await;
+        info!("stopping");
+        // Nobody listening means that all is over already.
+        let _ = stop.send(true);
+        let drained = timeout(self.context.limits.drain, async { while tasks.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            warn!("connections cut off");
+        }
+        tasks.shutdown().await;
+        info!("stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn config() -> Config {
+        let mut config = Config::default();
+        config.rtmp.address = Address::local(0);
+        config.websocket.address = Address::local(0);
+        config.limits.drain = Duration::from_millis(100);
+        config
+    }
+
+    #[tokio::test]
+    async fn port_0_is_answered_with_the_port_that_was_bound() {
+        let addresses = Gateway::bind(config()).unwrap().addresses();
+        assert_ne!(addresses.rtmp.unwrap().port(), 0);
+        assert_ne!(addresses.websocket.unwrap().port(), 0);
+        assert_eq!(addresses.unified, None);
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_refused_by_its_key() {
+        let first = Gateway::bind(config()).unwrap();
+        let mut second = config();
+        second.rtmp.address = Address::On(first.addresses().rtmp.unwrap());
+        let error = Gateway::bind(second).unwrap_err();
+        assert_eq!(error.key(), "rtmp.address");
+        assert!(error.to_string().contains("in use"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_without_a_port_is_refused() {
+        let mut config = config();
+        config.rtmp.address = Address::Off;
+        config.websocket.address = Address::Off;
+        assert!(matches!(Gateway::bind(config), Err(StartError::AllOff)));
+    }
+
+    #[tokio::test]
+    async fn shutdown_ends_idle_connections_and_the_ports() {
+        let gateway = Gateway::bind(config()).unwrap();
+        let address = gateway.addresses().websocket.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(gateway.run(async move { stopped.await.unwrap_or_default() }));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        stop.send(()).unwrap();
+        running.await.unwrap();
+        assert_eq!(idle.read(&mut [0]).await.unwrap_or_default(), 0);
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! The ports: accepts connections, finds out what they speak and hands each to the module that serves it.
+//!
+//! Invariant: one task owns one connection, from its first byte to its last. Tasks are spawned in [`tcp`] only, into a set
+//! that is drained at shutdown.
+
+pub mod detect;
+pub mod tcp;
+pub mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, watch};
+
+use crate::broadcast::Registry;
+use crate::clock::Clock;
+use crate::{delivery, ingest};
+
+/// What one stranger, or all of them together, may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections at once, over all ports; more are closed as they come. Default 10000: each takes a file descriptor, and
+    /// running out of those stops everybody.
+    pub connections: usize,
+    /// From a connection's start to its first byte, then to the end of the TLS handshake, then to the end of each request's
+    /// head. Default 10 s: browsers open connections in advance and leave them idle; strangers do it on purpose.
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+    /// From the signal to stop until what is still connected is cut off. Default 5 s.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 10_000, header_timeout: Duration::from_secs(10), drain: Duration::from_secs(5) }
+    }
+}
+
+/// What every connection needs, shared by all of them.
+#[derive(Debug)]
+pub struct Context {
+    /// The live streams.
+    pub registry: Registry,
+    /// For RTMP connections.
+    pub ingest: ingest::Config,
+    /// For viewers.
+    pub delivery: delivery::Config,
+    /// For TLS connections.
+    pub tls: Arc<ServerConfig>,
+    /// Bytes that the kernel may hold unsent for a viewer.
+    pub unsent_bytes: u32,
+    /// Bounds on strangers.
+    pub limits: Limits,
+    /// Permits for [`Limits::connections`].
+    pub connections: Arc<Semaphore>,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Tells every task that the gateway is stopping.
+#[derive(Debug, Clone)]
+pub struct Shutdown(watch::Receiver<bool>);
+
+impl Shutdown {
+    /// A signal, and what sets it off: sending `true`, or dropping the sender.
+    pub fn new() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
+    /// Waits until the gateway begins to stop. Cancel safe.
+    pub async fn begun(&mut self) {
+        // An error is the sender's end, which means the same.
+        let _ = self.0.wait_for(|&stopping| stopping).await;
+    }
+}
