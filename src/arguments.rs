@@ -44,7 +44,7 @@ impl Arguments {
     /// Does what was asked for. An error means that the configuration can't be used.
     pub(crate) fn run(self) -> Result<()> {
         match self.command {
-            Command::Serve { config, settings } => serve(config::load(config.as_deref(), &settings.set)?),
+            Command::Serve { config, settings } => serve(&config::load(config.as_deref(), &settings.set)?),
             Command::CheckConfig { file } => {
                 config::load(Some(&file), &[])?;
                 println!("{}: ok", file.display());
@@ -54,7 +54,7 @@ impl Arguments {
     }
 }
 
-fn serve(loaded: Loaded) -> Result<()> {
+fn serve(loaded: &Loaded) -> Result<()> {
     runtime()?.block_on(async {
         let gateway =
             Gateway::bind(loaded.config.clone()).map_err(|error| anyhow!("{}: {error}", loaded.place(error.key())))?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::address::Address;
 pub use self::load::{ConfigError, Loaded, load};
-use crate::server;
+use crate::{delivery, server};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub tls: server::tls::Config,
     /// What one stranger, or all of them together, may take.
     pub limits: server::Limits,
+    /// How viewers are served.
+    pub delivery: delivery::Config,
 }
 
 /// RTMP in.

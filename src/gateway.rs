@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::broadcast::{self, Registry};
+use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
+use crate::ingest;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::{Context, Shutdown, tcp};
-use crate::{delivery, ingest};
 
 /// A gateway that has its ports and does not serve them yet.
 #[derive(Debug)]
@@ -98,12 +98,9 @@ impl Gateway {
             return Err(StartError::AllOff);
         }
         let context = Arc::new(Context {
-            registry: Registry::new(broadcast::Config {
-                cache_bytes: 16 << 20,
-                cache_duration: std::time::Duration::from_secs(10),
-            }),
+            registry: Registry::new(config.delivery.cache.clone()),
             ingest: ingest::Config::default(),
-            delivery: delivery::Config::default(),
+            delivery: config.delivery,
             tls,
             unsent_bytes: config.websocket.unsent_bytes,
             connections: Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS))),

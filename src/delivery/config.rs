@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use crate::broadcast;
 
 /// Numbers of the delivery policy. Times are written as `500ms` or `5s`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// How long after it came from the publisher an audio frame may still start to be sent. Default 800 ms: with the
@@ -33,10 +35,12 @@ pub struct Config {
     pub queue_bytes: ByteSize,
     /// The delay that players are asked to keep.
     pub target_delay: TargetDelay,
+    /// What a stream keeps for viewers that join or lag.
+    pub cache: broadcast::Config,
 }
 
 /// The hint given to players, by delivery format.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetDelay {
     /// For players that decode by themselves. Default 150 ms: covers the jitter of usual networks.
@@ -57,6 +61,7 @@ impl Default for Config {
             wait_for_publisher: Duration::from_secs(5),
             queue_bytes: ByteSize::kib(512),
             target_delay: TargetDelay::default(),
+            cache: broadcast::Config::default(),
         }
     }
 }

@@ -53,9 +53,11 @@ impl Development {
         let expires = now - SKEW + VALIDITY;
         let comment = format!("names: {}\nexpires: {}\n", names.join(" "), unix_seconds(expires));
         match keep(directory, &(comment + &certificate), &key) {
-            Ok(()) => info!(directory = %directory.display(), "development certificate made"),
+            Ok(()) => {
+                info!(directory = %directory.display(), "development certificate made");
+            }
             Err(error) => {
-                warn!(%error, directory = %directory.display(), "development certificate kept in memory only")
+                warn!(%error, directory = %directory.display(), "development certificate kept in memory only");
             }
         }
         Ok(Self { key: certify(&certificate, &key, provider)?, renewal: expires - RENEWAL })
