@@ -1,0 +1,196 @@
+// @ts-check
+/**
+ * Audio from units to the ring on the audio thread, and back from there the clock.
+ *
+ * While nobody can hear it (muted, or the browser refuses to play) there is no output, and nothing is decoded.
+ * @module
+ */
+
+import { AudioClock } from "./audio-clock.js";
+import { aacConfig } from "./codec.js";
+import { steerAudio } from "./schedule.js";
+
+/** A unit this much older than what is due is not even decoded, in milliseconds: two frames, one of which primes the decoder. */
+const LATE_MS = 50;
+/** How many units may wait in the decoder: one that hangs must not fill the memory. */
+const MAX_DECODING = 64;
+
+/** @typedef {{ sampleRate: number, channels: number }} AudioFormat */
+
+/** A stream's audio. */
+export class AudioTrack {
+	/** Seconds of sound that were played. */
+	seconds = 0;
+	/** What waits to be played, in milliseconds. */
+	bufferedMs = 0;
+
+	#schedule;
+	#handleFormat;
+	#handleTrouble;
+	/** @type {AudioDecoder | undefined} */
+	#decoder;
+	/** @type {AudioDecoderConfig | undefined} */
+	#config;
+	/** @type {AudioFormat | undefined} */
+	#format;
+	/** @type {{ port: MessagePort, format: AudioFormat, latencyMs: number, secondsBefore: number } | undefined} */
+	#output;
+	#clock = new AudioClock();
+	#underruns = 0;
+
+	/**
+	 * @param {import("./schedule.js").Schedule} schedule
+	 * @param {(format: AudioFormat) => void} handleFormat an output of this format is wanted
+	 * @param {(message: string) => void} handleTrouble something is wrong that a person may want to know
+	 */
+	constructor(schedule, handleFormat, handleTrouble) {
+		this.#schedule = schedule;
+		this.#handleFormat = handleFormat;
+		this.#handleTrouble = handleTrouble;
+	}
+
+	/**
+	 * Gives it an output, or takes it away.
+	 *
+	 * @param {{ port: MessagePort, format: AudioFormat } | undefined} output
+	 */
+	setOutput(output) {
+		this.#output?.port.close();
+		this.reset();
+		this.#underruns = 0;
+		this.bufferedMs = 0;
+		this.#output = output && { ...output, latencyMs: 0, secondsBefore: this.seconds };
+		if (!output) return this.#closeDecoder();
+		output.port.onmessage = ({ data }) => this.#handleReport(performance.now(), data);
+	}
+
+	/**
+	 * How long a sample takes from the ring to the ear.
+	 *
+	 * @param {number} ms
+	 */
+	setLatency(ms) {
+		if (this.#output) this.#output.latencyMs = ms;
+	}
+
+	/**
+	 * Takes a unit.
+	 *
+	 * @param {number} now
+	 * @param {import("./flv.js").Unit} unit
+	 * @param {number} time its timestamp, on the stream's time line
+	 */
+	push(now, { kind, payload }, time) {
+		if (kind === "configuration") return this.#configure(payload);
+		if (kind === "unsupported") return this.#handleTrouble("this player does not know the audio codec");
+		if (!this.#output || !this.#config || time + LATE_MS < (this.#schedule.due(now) ?? -Infinity)) return;
+		this.#decoder ??= this.#open(this.#config);
+		if (this.#decoder.decodeQueueSize > MAX_DECODING) return;
+		try {
+			this.#decoder.decode(new EncodedAudioChunk({ type: "key", timestamp: time * 1000, data: payload }));
+		} catch (error) {
+			this.#handleDecoderError(this.#decoder, error);
+		}
+	}
+
+	/** Falls silent; goes on with what comes. */
+	reset() {
+		this.#output?.port.postMessage({ clear: true });
+		this.#clock.reset();
+	}
+
+	/**
+	 * The stream time that is heard now, in milliseconds.
+	 *
+	 * @param {number} now
+	 * @returns {number | undefined} nothing while audio does not lead
+	 */
+	time(now) {
+		const time = this.#output && this.#clock.time(now);
+		return time === undefined ? undefined : time - (this.#output?.latencyMs ?? 0);
+	}
+
+	/** @param {Uint8Array} record */
+	#configure(record) {
+		const config = aacConfig(record);
+		if (!config) return this.#handleTrouble("the audio's configuration makes no sense");
+		this.#config = config;
+		this.#closeDecoder();
+		this.#want({ sampleRate: config.sampleRate, channels: config.numberOfChannels });
+	}
+
+	/** @param {AudioFormat} format */
+	#want(format) {
+		if (this.#format?.sampleRate === format.sampleRate && this.#format.channels === format.channels) return;
+		this.#format = format;
+		this.#handleFormat(format);
+	}
+
+	/** @param {AudioDecoderConfig} config */
+	#open(config) {
+		/** @type {AudioDecoder} */
+		const decoder = new AudioDecoder({
+			output: (data) => {
+				if (decoder === this.#decoder) this.#handleDecoded(data);
+				data.close();
+			},
+			error: (error) => this.#handleDecoderError(decoder, error),
+		});
+		try {
+			decoder.configure(config);
+		} catch (error) {
+			this.#handleTrouble(`this browser does not play ${config.codec}: ${error}`);
+		}
+		return decoder;
+	}
+
+	/** @param {AudioData} data */
+	#handleDecoded(data) {
+		// What the configuration says is only half of the truth when the bands are extended implicitly.
+		this.#want({ sampleRate: data.sampleRate, channels: data.numberOfChannels });
+		if (!this.#output || this.#output.format.sampleRate !== data.sampleRate) return;
+		const planes = Array.from({ length: data.numberOfChannels }, (_, planeIndex) => {
+			const plane = new Float32Array(data.numberOfFrames);
+			data.copyTo(plane, { planeIndex, format: "f32-planar" });
+			return plane;
+		});
+		const message = { time: data.timestamp / 1000, planes };
+		this.#output.port.postMessage(message, planes.map((plane) => plane.buffer));
+	}
+
+	/**
+	 * @param {number} now
+	 * @param {import("./ring.js").Report} report
+	 */
+	#handleReport(now, report) {
+		if (!this.#output) return;
+		this.seconds = this.#output.secondsBefore + report.seconds;
+		this.bufferedMs = report.bufferedMs;
+		this.#clock.handleReport(now, report);
+		if (report.underruns > this.#underruns) this.#schedule.handleUnderrun(now);
+		this.#underruns = report.underruns;
+		const due = this.#schedule.due(now);
+		if (due === undefined) return;
+		const from = steerAudio({ playing: report.playing, time: this.#clock.time(now) ?? report.time }, due);
+		if (from === undefined) return;
+		this.#output.port.postMessage({ play: from });
+		this.#clock.reset();
+	}
+
+	/**
+	 * A decoder that failed is of no more use; the next unit gets a new one.
+	 *
+	 * @param {AudioDecoder} decoder
+	 * @param {unknown} error
+	 */
+	#handleDecoderError(decoder, error) {
+		if (decoder !== this.#decoder) return;
+		this.#handleTrouble(`audio decoding failed: ${error}`);
+		this.#closeDecoder();
+	}
+
+	#closeDecoder() {
+		if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
+		this.#decoder = undefined;
+	}
+}

@@ -1,0 +1,182 @@
+// @ts-check
+/**
+ * When a frame is due: arithmetic on (now, received, target), without a clock.
+ *
+ * A frame's transit is the time of its arrival minus its timestamp. The least transit of the last seconds is the
+ * fastest path there is now; how much later a frame came than by that path is its lateness. A frame is shown
+ * `target` after the moment at which the fastest path would have brought it:
+ *
+ * ```
+ *  timestamp ──── least transit ────┬── lateness ──┬──── spare ────▶ due
+ *                                   └──────────── target ──────────┘
+ * ```
+ *
+ * The target follows the lateness that is seen, between a floor and the hint of the gateway and a little more. So a
+ * calm path is given less than the hint, and the delay never grows with time: whoever is behind `due` skips to it.
+ * @module
+ */
+
+/** Target delay when the gateway gives no hint, in milliseconds. */
+export const DEFAULT_TARGET_MS = 150;
+/** Least target: decoding and the steps in which audio is taken need this much. In milliseconds. */
+export const MIN_TARGET_MS = 60;
+/** What lateness may add to the hint, in milliseconds: the rest is a stall, that no buffer should be grown for. */
+export const MAX_EXTRA_MS = 200;
+/** Spare time on top of the lateness that was seen, in milliseconds. */
+export const SPARE_MS = 40;
+/** How far audio may lag behind what is due before samples are skipped, in milliseconds. */
+export const SKIP_MARGIN_MS = 60;
+
+/** The least transit is that of one or two of these, in milliseconds. */
+const WINDOW_MS = 2500;
+/** In this time half of the lateness is forgotten, in milliseconds. */
+const HALF_LIFE_MS = 5000;
+/** A track whose time steps back this far has begun anew, in milliseconds. */
+const DISCONTINUITY_MS = 1000;
+/** What an underrun that lateness does not explain adds to it, in milliseconds. */
+const UNDERRUN_STEP_MS = 25;
+
+/** The schedule of one stream. */
+export class Schedule {
+	#hint = DEFAULT_TARGET_MS;
+	/** Least transits of the present window and of the one before. */
+	#least = Infinity;
+	#leastBefore = Infinity;
+	#windowEnds = -Infinity;
+
+	#lateness = DEFAULT_TARGET_MS / 2 - SPARE_MS;
+	#latenessAt = 0;
+	/** @type {Map<string, { newest: number, live: boolean }>} */
+	#tracks = new Map();
+
+	/**
+	 * Takes the gateway's hint for the target delay.
+	 *
+	 * @param {number} ms
+	 */
+	setHint(ms) {
+		if (!Number.isFinite(ms) || ms < 0) return;
+		this.#hint = ms;
+		this.#lateness = Math.max(ms / 2 - SPARE_MS, 0);
+	}
+
+	/** Forgets the path but not the lateness: what comes next is on another time line. */
+	reset() {
+		this.#least = this.#leastBefore = Infinity;
+		this.#windowEnds = -Infinity;
+		this.#tracks.clear();
+	}
+
+	/**
+	 * Notes the arrival of a frame.
+	 *
+	 * @param {number} now
+	 * @param {string} name of its track
+	 * @param {number} timestamp decode time
+	 */
+	handleReceived(now, name, timestamp) {
+		if (timestamp < (this.#tracks.get(name)?.newest ?? -Infinity) - DISCONTINUITY_MS) this.reset();
+		const track = this.#tracks.get(name) ?? { newest: timestamp, live: false };
+		this.#tracks.set(name, track);
+		track.newest = Math.max(track.newest, timestamp);
+
+		const transit = now - timestamp;
+		if (now >= this.#windowEnds) {
+			this.#leastBefore = this.#least;
+			this.#least = Infinity;
+			this.#windowEnds = now + WINDOW_MS;
+		}
+		this.#least = Math.min(this.#least, transit);
+		this.#handleLateness(now, track, transit - this.#leastTransit);
+	}
+
+	/**
+	 * Audio ran out.
+	 *
+	 * @param {number} now
+	 */
+	handleUnderrun(now) {
+		this.#setLateness(now, Math.min(this.#latenessNow(now) + UNDERRUN_STEP_MS, this.#most - SPARE_MS));
+	}
+
+	/**
+	 * The time in the stream that is due by the wall clock.
+	 *
+	 * @param {number} now
+	 * @returns {number | undefined} nothing before anything has come
+	 */
+	due(now) {
+		const edge = this.edge(now);
+		return edge === undefined ? undefined : edge - this.target(now);
+	}
+
+	/**
+	 * The time in the stream that the fastest path brings now.
+	 *
+	 * @param {number} now
+	 * @returns {number | undefined} nothing before anything has come
+	 */
+	edge(now) {
+		return this.#leastTransit === Infinity ? undefined : now - this.#leastTransit;
+	}
+
+	/**
+	 * How long after the fastest path a frame is due, in milliseconds.
+	 *
+	 * @param {number} now
+	 * @returns {number}
+	 */
+	target(now) {
+		return Math.min(Math.max(this.#latenessNow(now) + SPARE_MS, MIN_TARGET_MS), this.#most);
+	}
+
+	get #leastTransit() {
+		return Math.min(this.#least, this.#leastBefore);
+	}
+
+	get #most() {
+		return Math.max(this.#hint, MIN_TARGET_MS) + MAX_EXTRA_MS;
+	}
+
+	/**
+	 * Old frames of a group that was joined are late, and so are those that pile up in a stall: neither says how
+	 * late frames will be from now on. A track's lateness counts from when it has caught up.
+	 *
+	 * @param {number} now
+	 * @param {{ live: boolean }} track
+	 * @param {number} lateness
+	 */
+	#handleLateness(now, track, lateness) {
+		if (lateness > this.#most) track.live = false;
+		else if (lateness <= this.#hint) track.live = true;
+		if (track.live && lateness > this.#latenessNow(now)) this.#setLateness(now, lateness);
+	}
+
+	/**
+	 * @param {number} now
+	 * @param {number} lateness
+	 */
+	#setLateness(now, lateness) {
+		this.#lateness = lateness;
+		this.#latenessAt = now;
+	}
+
+	/** @param {number} now */
+	#latenessNow(now) {
+		return this.#lateness * 2 ** (-Math.max(now - this.#latenessAt, 0) / HALF_LIFE_MS);
+	}
+}
+
+/**
+ * Where audio is to be played from, when not from where it is.
+ *
+ * @param {object} audio
+ * @param {boolean} audio.playing
+ * @param {number} audio.time of the sample that is next, in milliseconds; while not playing, of the first there is
+ * @param {number} due
+ * @returns {number | undefined}
+ */
+export function steerAudio({ playing, time }, due) {
+	if (playing) return due - time > SKIP_MARGIN_MS ? due : undefined;
+	return due >= time ? due : undefined;
+}

@@ -1,0 +1,54 @@
+// @ts-check
+/** Every name that crosses a border of the player: attributes, events, states and the worker's messages. */
+
+/** Attributes of the element. */
+export const Attribute = Object.freeze({
+	SRC: "src",
+	MUTED: "muted",
+	AUTOPLAY: "autoplay",
+});
+
+/** Events of the element. None bubbles. */
+export const EventName = Object.freeze({
+	/** `detail` is the new state. */
+	STATE: "statechange",
+	/** `detail` are the new statistics; four times a second while open. */
+	STATS: "stats",
+	/** `detail` is the publisher's `onMetaData`. */
+	METADATA: "metadata",
+	/** `detail` says whether it's muted. */
+	MUTE: "mutechange",
+	/** `detail` is a message for people; the player goes on by itself where it can. */
+	TROUBLE: "trouble",
+});
+
+/** What the player is doing. */
+export const State = Object.freeze({
+	CLOSED: "closed",
+	CONNECTING: "connecting",
+	/** Connected, but nobody publishes. */
+	WAITING: "waiting",
+	PLAYING: "playing",
+	PAUSED: "paused",
+	/** The connection was lost; another try comes. */
+	RECONNECTING: "reconnecting",
+});
+
+/** Messages to the worker. */
+export const ToWorker = Object.freeze({
+	OPEN: "open",
+	OUTPUT: "output",
+	LATENCY: "latency",
+	PAUSE: "pause",
+	CLOSE: "close",
+});
+
+/** Messages from the worker. */
+export const FromWorker = Object.freeze({
+	STATE: "state",
+	STATS: "stats",
+	METADATA: "metadata",
+	TROUBLE: "trouble",
+	AUDIO_FORMAT: "audioFormat",
+	FRAME: "frame",
+});
