@@ -5,7 +5,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::{Config, Frame};
-use crate::media::time::Timestamp;
+use crate::media::time::{Continuity, Timeline, Timestamp};
 use crate::media::{Track, Unit, UnitKind};
 
 /// Interval at which a stream without video starts groups: what a joining listener gets at once.
@@ -46,6 +46,7 @@ pub(super) struct Start {
 #[derive(Debug)]
 pub(super) struct Cache {
     config: Config,
+    timeline: Timeline,
     entries: VecDeque<Entry>,
     first: u64,
     bytes: usize,
@@ -66,6 +67,7 @@ impl Cache {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
+            timeline: Timeline::default(),
             entries: VecDeque::new(),
             first: 0,
             bytes: 0,
@@ -86,6 +88,7 @@ impl Cache {
         self.go_offline();
         self.publishers += 1;
         self.setup.publisher = Some(self.publishers);
+        self.timeline.restart();
         self.push(Entry::Online { publisher: self.publishers, timestamp: self.newest_timestamp() });
         self.publishers
     }
@@ -103,8 +106,11 @@ impl Cache {
         self.push(Entry::Offline(self.newest_timestamp()));
     }
 
-    /// Appends a unit whose timestamp is on the stream's time line already.
-    pub(super) fn append(&mut self, unit: Unit, now: Instant) {
+    /// Moves a unit of the present publisher onto the stream's time line and appends it.
+    pub(super) fn append(&mut self, mut unit: Unit, now: Instant) {
+        if self.timeline.place(&mut unit, now) == Continuity::Jumped {
+            tracing::debug!(now = unit.timestamp.millis(), "publisher's time jumped");
+        }
         if unit.track == Track::Video {
             self.last_video = Some(now);
         }
@@ -186,7 +192,7 @@ impl Cache {
     }
 
     /// The highest timestamp so far.
-    pub(super) fn newest_timestamp(&self) -> Timestamp {
+    fn newest_timestamp(&self) -> Timestamp {
         self.newest.map(|(timestamp, _)| timestamp).unwrap_or_default()
     }
 

@@ -1,10 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use thiserror::Error;
 
 use super::registry::Lease;
 use crate::media::Unit;
-use crate::media::time::Timestamp;
 
 /// The right to append to one live stream, until a newer publisher takes it.
 ///
@@ -13,7 +12,6 @@ use crate::media::time::Timestamp;
 pub struct Publisher {
     lease: Lease,
     number: u64,
-    rebase: Option<Rebase>,
 }
 
 /// Another publisher has taken the path. End the connection.
@@ -25,7 +23,7 @@ impl Publisher {
     pub(super) fn new(lease: Lease) -> Self {
         let number = lease.stream.write().go_online();
         lease.stream.appended.notify_waiters();
-        Self { lease, number, rebase: None }
+        Self { lease, number }
     }
 
     /// Appends a unit that came at `now`, for every viewer to read.
@@ -34,14 +32,12 @@ impl Publisher {
     ///
     /// # Errors
     /// [`Replaced`].
-    pub fn append(&mut self, mut unit: Unit, now: Instant) -> Result<(), Replaced> {
+    pub fn append(&mut self, unit: Unit, now: Instant) -> Result<(), Replaced> {
         let stream = &self.lease.stream;
         let mut cache = stream.write();
         if cache.publisher() != Some(self.number) {
             return Err(Replaced);
         }
-        let rebase = self.rebase.get_or_insert_with(|| Rebase::new(unit.timestamp, cache.newest_timestamp()));
-        unit.timestamp = rebase.apply(unit.timestamp);
         cache.append(unit, now);
         drop(cache);
         stream.appended.notify_waiters();
@@ -57,23 +53,5 @@ impl Drop for Publisher {
             drop(cache);
             self.lease.stream.appended.notify_waiters();
         }
-    }
-}
-
-/// From a publisher's own time line to the stream's.
-#[derive(Debug)]
-struct Rebase {
-    from: Timestamp,
-    to: Timestamp,
-}
-
-impl Rebase {
-    fn new(first: Timestamp, newest: Timestamp) -> Self {
-        Self { from: first, to: newest }
-    }
-
-    fn apply(&self, timestamp: Timestamp) -> Timestamp {
-        let since = timestamp.millis().saturating_sub(self.from.millis());
-        self.to.after(Duration::from_millis(since))
     }
 }
