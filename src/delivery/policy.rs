@@ -23,22 +23,22 @@ use crate::session::{Deadline, Priority};
 
 /// How long the frames of one played stream are worth sending: the configuration, overridden by the viewer's query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
+pub(super) struct Lifetimes {
     /// From an audio frame's arrival until its first byte must have gone out.
-    pub audio: Duration,
+    pub(super) audio: Duration,
     /// The same for video.
-    pub video: Duration,
+    pub(super) video: Duration,
     /// From then until its last byte must have gone out.
-    pub finish_by_margin: Duration,
+    pub(super) finish_by_margin: Duration,
     /// From a key frame until the first byte of each older frame must have gone out.
-    pub previous_group_start_by_margin: Duration,
+    pub(super) previous_group_start_by_margin: Duration,
     /// Whether a key frame expires the older group at all.
-    pub expire_previous_group: bool,
+    pub(super) expire_previous_group: bool,
 }
 
 impl Lifetimes {
     /// The configured lifetimes with what the viewer's query says instead.
-    pub fn new(config: &Config, query: &Query) -> Self {
+    pub(super) fn new(config: &Config, query: &Query) -> Self {
         Self {
             audio: query.audio_lifetime.unwrap_or(config.audio_lifetime),
             video: query.video_lifetime.unwrap_or(config.video_lifetime),
@@ -51,7 +51,7 @@ impl Lifetimes {
     }
 
     /// Until when a unit that came at `received` is worth sending to a viewer that started at `started`.
-    pub fn deadline(&self, kind: UnitKind, received: Instant, started: Instant) -> Deadline {
+    pub(super) fn deadline(&self, kind: UnitKind, received: Instant, started: Instant) -> Deadline {
         let lifetime = match kind {
             UnitKind::Audio => self.audio,
             UnitKind::Key | UnitKind::Delta => self.video,
@@ -64,7 +64,7 @@ impl Lifetimes {
     }
 
     /// Until when the older group is worth sending once a key frame is queued at `now`. `None`: as long as it was.
-    pub fn previous_group(&self, now: Instant) -> Option<Deadline> {
+    pub(super) fn previous_group(&self, now: Instant) -> Option<Deadline> {
         self.expire_previous_group.then(|| Deadline {
             start_by: Some(now + self.previous_group_start_by_margin),
             finish_by: Some(now + self.finish_by_margin),
@@ -73,7 +73,7 @@ impl Lifetimes {
 }
 
 /// The priority of a track's flow.
-pub fn priority(track: Track) -> Priority {
+pub(super) fn priority(track: Track) -> Priority {
     match track {
         Track::Audio | Track::Data => Priority::Immediate,
         Track::Video => Priority::Priority,
@@ -81,7 +81,7 @@ pub fn priority(track: Track) -> Priority {
 }
 
 /// Whether a unit is of no use without the one before it in its group.
-pub fn needs_previous(kind: UnitKind) -> bool {
+pub(super) fn needs_previous(kind: UnitKind) -> bool {
     match kind {
         UnitKind::Delta => true,
         UnitKind::Configuration
@@ -94,7 +94,7 @@ pub fn needs_previous(kind: UnitKind) -> bool {
 }
 
 /// Whether a deadline has passed before the first byte went out.
-pub fn is_late(deadline: Deadline, now: Instant) -> bool {
+pub(super) fn is_late(deadline: Deadline, now: Instant) -> bool {
     deadline.start_by.is_some_and(|start_by| start_by < now)
 }
 
@@ -102,7 +102,7 @@ pub fn is_late(deadline: Deadline, now: Instant) -> bool {
 ///
 /// The running group is given for its pictures, which need each other. Sound does not: all of it would only make a
 /// viewer that follows the audio clock start a group's length behind.
-pub fn is_audible(received: Instant, started: Instant, target_delay: Duration) -> bool {
+pub(super) fn is_audible(received: Instant, started: Instant, target_delay: Duration) -> bool {
     received + target_delay >= started
 }
 

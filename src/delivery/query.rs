@@ -18,24 +18,24 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// The wishes of one viewer. `None`: not said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query {
+pub(super) struct Query {
     /// `audioLifetime`.
-    pub audio_lifetime: Option<Duration>,
+    pub(super) audio_lifetime: Option<Duration>,
     /// `videoLifetime`.
-    pub video_lifetime: Option<Duration>,
+    pub(super) video_lifetime: Option<Duration>,
     /// `finishByMargin`.
-    pub finish_by_margin: Option<Duration>,
+    pub(super) finish_by_margin: Option<Duration>,
     /// `previousGopStartByMargin`.
-    pub previous_group_start_by_margin: Option<Duration>,
+    pub(super) previous_group_start_by_margin: Option<Duration>,
     /// `expirePreviousGop`.
-    pub expire_previous_group: Option<bool>,
+    pub(super) expire_previous_group: Option<bool>,
     /// `format`, as it was said.
-    pub format: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 impl Query {
     /// Reads a query, without the `?` before it.
-    pub fn parse(query: &str) -> Self {
+    pub(super) fn parse(query: &str) -> Self {
         let mut wishes = Self::default();
         for pair in query.split(['&', '?', ';']) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -57,12 +57,12 @@ impl Query {
 }
 
 /// Splits what a `play` command names into the stream's name and the query behind it.
-pub fn split(name: &str) -> (&str, &str) {
+pub(super) fn split(name: &str) -> (&str, &str) {
     name.split_once('?').unwrap_or((name, ""))
 }
 
 /// Decodes `%xx`. A `%` without two digits stays; what is not UTF-8 then becomes U+FFFD.
-pub fn percent_decode(text: &str) -> Cow<'_, str> {
+pub(super) fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

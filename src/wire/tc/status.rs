@@ -49,8 +49,8 @@ statuses! {
     PlayStart = "NetStream.Play.Start", Status;
     /// `play` is refused, or can't go on.
     PlayFailed = "NetStream.Play.Failed", Error;
-    /// Nobody publishes the stream.
-    PlayStreamNotFound = "NetStream.Play.StreamNotFound", Error;
+    /// Nobody publishes the stream. The viewer goes on waiting, so nothing has failed.
+    PlayStreamNotFound = "NetStream.Play.StreamNotFound", Status;
     /// A publisher is there.
     PlayPublishNotify = "NetStream.Play.PublishNotify", Status;
     /// The publisher has gone.

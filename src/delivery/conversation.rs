@@ -1,0 +1,354 @@
+//! The TC command state machine: what a viewer says and what it is answered.
+//!
+//! | specification | section |
+//! |---|---|
+//! | RFC 7425 (Adobe's RTMFP profile for Flash communication) | §5 |
+//! | RTMP 1.0 | §7.2 |
+//!
+//! ```text
+//! viewer                                    gateway
+//! Fc  TC 0, answers nothing        ─▶
+//!                                  ◀─       Fs  TC 0, answers Fc: answers to commands, STREAM_BEGIN
+//!     connect, createStream        ─▶
+//! F1… TC n, answers Fs             ─▶
+//!     play, pause …                ─▶
+//!                                  ◀─       G1… TC n, answers Fc (not F1): data, audio, video
+//! ```
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Config;
+use super::error::Over;
+use super::outlet::lasting;
+use super::play::{Request, Stream};
+use super::query::{self, Query};
+use crate::broadcast::{Item, Registry, StreamPath};
+use crate::session::error::WriteError;
+use crate::session::{Event, Flows, Priority, RecvFlow, SendFlow};
+use crate::wire::amf0::Value;
+use crate::wire::tc::{Command, Content, FlowMetadata, Info, Message, Status, StreamId, UserControl};
+
+/// Most message streams of one viewer at a time. Genuine clients make one; each is a place in a broadcast.
+const MAX_STREAMS: usize = 8;
+
+/// Stream ids go round here: genuine peers use 24 bits, and never 0.
+const MAX_STREAM_ID: u32 = 0xff_ffff;
+
+/// Most flows that a viewer may have open for one message stream. Genuine clients use three.
+const MAX_STREAM_FLOWS: usize = 8;
+
+/// Unacknowledged bytes allowed on a flow of the viewer's. It sends commands; genuine clients start with this many.
+const WINDOW: u64 = 65536;
+
+/// One viewer's side of the talk and ours.
+#[derive(Debug)]
+pub(super) struct Conversation<'a> {
+    registry: &'a Registry,
+    config: &'a Config,
+    control: Option<Control>,
+    streams: BTreeMap<StreamId, Stream>,
+    /// The viewer's flows that belong to a stream.
+    flows: BTreeMap<RecvFlow, StreamId>,
+    last_stream: StreamId,
+}
+
+/// The pair of control flows.
+#[derive(Debug)]
+struct Control {
+    theirs: RecvFlow,
+    ours: SendFlow,
+    /// The application, once connected.
+    app: Option<String>,
+}
+
+impl<'a> Conversation<'a> {
+    /// A conversation in which nothing has been said.
+    pub(super) fn new(registry: &'a Registry, config: &'a Config) -> Self {
+        Self {
+            registry,
+            config,
+            control: None,
+            streams: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            last_stream: StreamId::CONTROL,
+        }
+    }
+
+    /// Takes in what the viewer did.
+    ///
+    /// # Errors
+    /// [`Over`]: close the link.
+    pub(super) fn handle_event(&mut self, flows: &mut Flows, event: Event, now: Instant) -> Result<(), Over> {
+        match event {
+            Event::Opened { flow, metadata, answers } => self.handle_opened(flows, flow, metadata, answers),
+            Event::Message { flow, payload } => self.handle_message(flows, flow, payload, now),
+            Event::Gap { .. } => Ok(()),
+            Event::Closed { flow } => self.handle_closed(flow),
+            Event::Rejected { flow, .. } => self.handle_rejected(flow),
+        }
+    }
+
+    /// Takes in what happened to a stream that is played.
+    ///
+    /// # Errors
+    /// [`Over`]: close the link.
+    pub(super) fn handle_item(
+        &mut self,
+        flows: &mut Flows,
+        id: StreamId,
+        item: Item,
+        now: Instant,
+    ) -> Result<(), Over> {
+        self.streams.get_mut(&id).map_or(Ok(()), |stream| stream.handle_item(flows, self.config, item, now))
+    }
+
+    /// Takes in that the time of [`Conversation::poll_timeout`] has come.
+    ///
+    /// # Errors
+    /// [`Over`]: close the link.
+    pub(super) fn handle_timeout(&mut self, flows: &mut Flows, now: Instant) -> Result<(), Over> {
+        self.streams.values_mut().try_for_each(|stream| stream.handle_timeout(flows, now))
+    }
+
+    /// When to call [`Conversation::handle_timeout`].
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.streams.values().filter_map(Stream::poll_timeout).min()
+    }
+
+    /// What happens next to any stream that is played, waiting until something does. Cancel safe.
+    pub(super) fn next_item(&mut self) -> impl Future<Output = (StreamId, Item)> + Send {
+        let waits = self.streams.iter_mut().filter_map(|(&id, stream)| Some((id, stream.subscriber()?)));
+        let mut waits: Vec<_> =
+            waits.map(|(id, subscriber)| Box::pin(async move { (id, subscriber.next().await) })).collect();
+        poll_fn(move |context| {
+            let ready = waits.iter_mut().find_map(|wait| match wait.as_mut().poll(context) {
+                Poll::Ready(item) => Some(item),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        })
+    }
+
+    /// What has happened already to any stream that is played.
+    pub(super) fn try_next_item(&mut self) -> Option<(StreamId, Item)> {
+        self.streams.iter_mut().find_map(|(&id, stream)| Some((id, stream.subscriber()?.try_next()?)))
+    }
+
+    /// A flow that is not accepted here is rejected by the session.
+    fn handle_opened(
+        &mut self,
+        flows: &mut Flows,
+        flow: RecvFlow,
+        metadata: Bytes,
+        answers: Option<SendFlow>,
+    ) -> Result<(), Over> {
+        let Ok(FlowMetadata { stream, .. }) = FlowMetadata::decode(metadata) else { return Ok(()) };
+        match (&self.control, answers) {
+            (None, None) if stream == StreamId::CONTROL => {
+                flows.accept(flow, WINDOW);
+                let metadata = FlowMetadata::new(StreamId::CONTROL).encode();
+                let ours = flows.open(metadata, Priority::Immediate, Some(flow))?;
+                self.control = Some(Control { theirs: flow, ours, app: None });
+            }
+            (Some(control), Some(answered))
+                if answered == control.ours
+                    && self.streams.contains_key(&stream)
+                    && self.flows.values().filter(|of| **of == stream).count() < MAX_STREAM_FLOWS =>
+            {
+                flows.accept(flow, WINDOW);
+                self.flows.insert(flow, stream);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn handle_closed(&mut self, flow: RecvFlow) -> Result<(), Over> {
+        if self.control.as_ref().is_some_and(|control| control.theirs == flow) {
+            return Err(Over::Left);
+        }
+        self.flows.remove(&flow);
+        Ok(())
+    }
+
+    fn handle_rejected(&mut self, flow: SendFlow) -> Result<(), Over> {
+        if self.control.as_ref().is_some_and(|control| control.ours == flow) {
+            return Err(Over::Left);
+        }
+        self.streams.values_mut().for_each(|stream| stream.handle_rejected(flow));
+        Ok(())
+    }
+
+    fn handle_message(&mut self, flows: &mut Flows, flow: RecvFlow, payload: Bytes, now: Instant) -> Result<(), Over> {
+        let Content::Command(command) = Message::decode(payload)?.content else { return Ok(()) };
+        match (&self.control, self.flows.get(&flow)) {
+            (Some(control), _) if control.theirs == flow => self.handle_connection_command(flows, &command, now),
+            (_, Some(&stream)) => self.handle_stream_command(flows, stream, &command, now),
+            // What was under way on a flow that has been rejected since.
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_connection_command(&mut self, flows: &mut Flows, command: &Command, now: Instant) -> Result<(), Over> {
+        let Some(control) = &mut self.control else { return Ok(()) };
+        match (command.name.as_str(), control.app.is_some()) {
+            ("connect", false) => {
+                control.app = Some(app(&command.object).ok_or(Over::OutOfTurn("connect names no application"))?);
+                control.tell(flows, &connected(command))
+            }
+            ("connect", true) => Err(Over::OutOfTurn("connected already")),
+            (_, false) => Err(Over::OutOfTurn("a command before connect")),
+            ("createStream", true) => self.create_stream(flows, command.transaction),
+            ("deleteStream", true) => {
+                let id = command.argument(0).and_then(Value::as_u32).map(StreamId);
+                if let Some(id) = id {
+                    self.delete_stream(flows, id, now);
+                }
+                self.acknowledge(flows, command.transaction)
+            }
+            ("releaseStream" | "FCPublish" | "FCUnpublish" | "setPeerInfo" | "relay" | "broadcast" | "watch", true) => {
+                self.acknowledge(flows, command.transaction)
+            }
+            (_, true) => control.tell(flows, &failed(command, "Method not found")),
+        }
+    }
+
+    fn create_stream(&mut self, flows: &mut Flows, transaction: f64) -> Result<(), Over> {
+        let Some(control) = &self.control else { return Ok(()) };
+        if self.streams.len() >= MAX_STREAMS {
+            let info = Info::new(Status::CallFailed, "Too many streams").with("detail", "createStream");
+            return control.tell(flows, &Command::error(transaction, info));
+        }
+        let id = StreamId(self.last_stream.0 % MAX_STREAM_ID + 1);
+        self.last_stream = id;
+        self.streams.insert(id, Stream::new(id, control.theirs));
+        control.tell(flows, &Command::result(transaction, id.0))
+    }
+
+    fn delete_stream(&mut self, flows: &mut Flows, id: StreamId, now: Instant) {
+        let Some(mut stream) = self.streams.remove(&id) else { return };
+        stream.close(flows, now);
+        self.flows.retain(|flow, of| {
+            if *of == id {
+                flows.reject(*flow, 0, "");
+            }
+            *of != id
+        });
+    }
+
+    /// Answers a call that gives nothing back, if an answer is wanted.
+    fn acknowledge(&self, flows: &mut Flows, transaction: f64) -> Result<(), Over> {
+        match &self.control {
+            Some(control) if transaction > 0.0 => control.tell(flows, &Command::result(transaction, Value::Undefined)),
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_stream_command(
+        &mut self,
+        flows: &mut Flows,
+        id: StreamId,
+        command: &Command,
+        now: Instant,
+    ) -> Result<(), Over> {
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        let flag = command.argument(0).and_then(Value::as_bool);
+        match command.name.as_str() {
+            "play" => self.play(flows, id, command, now),
+            "closeStream" => {
+                stream.stop(flows, now);
+                Ok(())
+            }
+            "pause" => {
+                stream.pause(self.registry, flag.unwrap_or(false), now);
+                Ok(())
+            }
+            "receiveAudio" => {
+                stream.receive_audio(flag.unwrap_or(true));
+                Ok(())
+            }
+            "receiveVideo" => {
+                stream.receive_video(self.registry, flag.unwrap_or(true), now);
+                Ok(())
+            }
+            "publish" => stream.notify(flows, Info::new(Status::PublishBadName, "Publish over RTMP")),
+            _ => stream.answer(flows, &failed(command, "Method not found")),
+        }
+    }
+
+    fn play(&mut self, flows: &mut Flows, id: StreamId, command: &Command, now: Instant) -> Result<(), Over> {
+        let (Some(stream), Some(control)) = (self.streams.get_mut(&id), &self.control) else { return Ok(()) };
+        let Some(name) = command.argument(0).and_then(Value::as_str) else {
+            stream.stop(flows, now);
+            return Ok(());
+        };
+        let (name, query) = query::split(name);
+        let query = Query::parse(query);
+        let refuse = |stream: &mut Stream, flows: &mut Flows, why: &str| {
+            stream.stop(flows, now);
+            stream.notify(flows, Info::new(Status::PlayFailed, why).with("detail", name))
+        };
+        if query.format.as_deref().is_some_and(|format| format != "raw") {
+            return refuse(stream, flows, "This format is not available; format=raw is");
+        }
+        let app = control.app.as_deref().unwrap_or_default();
+        let path = match StreamPath::new(app, name) {
+            Ok(path) => path,
+            Err(error) => return refuse(stream, flows, &error.to_string()),
+        };
+        control.write(flows, UserControl::StreamBegin(id).encode())?;
+        stream.play(flows, self.registry, self.config, Request { path, name: name.to_owned(), query }, now)
+    }
+}
+
+impl Control {
+    fn tell(&self, flows: &mut Flows, command: &Command) -> Result<(), Over> {
+        self.write(flows, command.encode())
+    }
+
+    fn write(&self, flows: &mut Flows, message: Bytes) -> Result<(), Over> {
+        match flows.write(self.ours, lasting(message)) {
+            Ok(_) => Ok(()),
+            Err(WriteError::Full) => Err(Over::Unread),
+            Err(WriteError::Closed) => Err(Over::Left),
+        }
+    }
+}
+
+/// The application that a `connect` is for: its `app`, else the path of its `tcUrl`.
+fn app(connect: &Value) -> Option<String> {
+    let text = |key| connect.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let app = text("app").or_else(|| {
+        let (_, rest) = text("tcUrl")?.split_once("://")?;
+        Some(rest.split_once('/')?.1)
+    })?;
+    let app = query::percent_decode(query::split(app).0);
+    let app = app.trim_matches('/');
+    (!app.is_empty()).then(|| app.to_owned())
+}
+
+/// The answer to `connect`.
+fn connected(connect: &Command) -> Command {
+    // 4: can forward, whatever the codec.
+    let any_codec = || Value::object([("*", 4.0)]);
+    let mut info = Info::new(Status::ConnectSuccess, "Connected")
+        .with("objectEncoding", 0.0)
+        .with("capsEx", 0.0)
+        .with("audioFourCcInfoMap", any_codec())
+        .with("videoFourCcInfoMap", any_codec());
+    if connect.object.get("fourCcList").is_some() {
+        info = info.with("fourCcList", Value::StrictArray(vec!["*".into()]));
+    }
+    Command::result(connect.transaction, info)
+}
+
+/// The answer to a call that isn't known.
+fn failed(command: &Command, why: &str) -> Command {
+    let info = Info::new(Status::CallFailed, why).with("detail", command.name.as_str());
+    if command.transaction > 0.0 { Command::error(command.transaction, info) } else { Command::on_status(info) }
+}

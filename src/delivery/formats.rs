@@ -1,0 +1,135 @@
+//! What a unit becomes on which flow.
+//!
+//! `raw`: the RTMP message as it is, audio on one flow and video on another, configurations as the flow's preamble.
+//!
+//! Invariant: a configuration that is the same as the last one is never sent again. Genuine clients take even an
+//! identical AVC configuration for a reason to drop pictures until the next key frame.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::error::Over;
+use super::outlet::{Outlet, Written};
+use super::policy;
+use crate::broadcast::Frame;
+use crate::media::{MESSAGE_HEADER_LEN, Track, UnitKind};
+use crate::session::{Deadline, Flows, GroupId, Message, RecvFlow, SendFlow};
+use crate::wire::tc::StreamId;
+
+/// The audio and the video flow of a stream played as `raw`.
+#[derive(Debug)]
+pub(super) struct Raw {
+    audio: Lane,
+    video: Lane,
+}
+
+/// One flow and where it is.
+#[derive(Debug)]
+struct Lane {
+    outlet: Outlet,
+    /// Number of the group that is being written. It is the flow's own: a stream's groups may be played twice.
+    group: GroupId,
+    /// The stream's number of that group.
+    stream_group: Option<u64>,
+    configuration: Bytes,
+}
+
+impl Raw {
+    /// Flows of `stream`, opened when there is something for them.
+    pub(super) fn new(stream: StreamId, control: RecvFlow) -> Self {
+        Self { audio: Lane::new(stream, control, Track::Audio), video: Lane::new(stream, control, Track::Video) }
+    }
+
+    /// Queues an audio or video frame. A key frame brings forward the deadlines of what came before it to `previous`.
+    ///
+    /// # Errors
+    /// [`Over::TooManyFlows`].
+    pub(super) fn write(
+        &mut self,
+        flows: &mut Flows,
+        frame: Frame,
+        deadline: Deadline,
+        previous: Option<Deadline>,
+    ) -> Result<Written, Over> {
+        let lane = match frame.track {
+            Track::Audio => &mut self.audio,
+            Track::Video => &mut self.video,
+            Track::Data => return Ok(Written::Queued),
+        };
+        lane.write(flows, frame, deadline, previous)
+    }
+
+    /// Gives up all frames that wait to be sent.
+    pub(super) fn clear(&self, flows: &mut Flows, now: Instant) {
+        let deadline = Deadline { start_by: Some(now), finish_by: Some(now) };
+        for lane in [&self.audio, &self.video] {
+            lane.outlet.expire(flows, GroupId(u64::MAX), deadline);
+        }
+    }
+
+    /// Closes both flows. What comes next opens others, beginning with the configuration.
+    pub(super) fn finish(&mut self, flows: &mut Flows) {
+        for lane in [&mut self.audio, &mut self.video] {
+            lane.outlet.finish(flows);
+            lane.configuration = Bytes::new();
+        }
+    }
+
+    /// Takes in that the viewer rejected a flow.
+    pub(super) fn handle_rejected(&mut self, flow: SendFlow) {
+        self.audio.outlet.handle_rejected(flow);
+        self.video.outlet.handle_rejected(flow);
+    }
+
+    /// The audio flow, once it is open.
+    pub(super) fn audio(&mut self) -> Option<&mut Outlet> {
+        Some(&mut self.audio.outlet).filter(|outlet| outlet.is_open())
+    }
+}
+
+impl Lane {
+    fn new(stream: StreamId, control: RecvFlow, track: Track) -> Self {
+        Self {
+            outlet: Outlet::new(stream, control, policy::priority(track)),
+            group: GroupId::default(),
+            stream_group: None,
+            configuration: Bytes::new(),
+        }
+    }
+
+    fn write(
+        &mut self,
+        flows: &mut Flows,
+        frame: Frame,
+        deadline: Deadline,
+        previous: Option<Deadline>,
+    ) -> Result<Written, Over> {
+        if frame.kind == UnitKind::Configuration {
+            // The header holds the time, which changes though the configuration does not.
+            let body = frame.message.get(MESSAGE_HEADER_LEN..).map(|body| frame.message.slice_ref(body));
+            let body = body.unwrap_or_default();
+            if body == self.configuration {
+                return Ok(Written::Queued);
+            }
+            self.configuration = body;
+            return self.outlet.preamble(flows, frame.message);
+        }
+        if frame.kind == UnitKind::Key || self.stream_group != Some(frame.group) {
+            self.stream_group = Some(frame.group);
+            self.group = GroupId(self.group.0 + 1);
+        }
+        if frame.kind == UnitKind::Key
+            && let Some(previous) = previous
+        {
+            self.outlet.expire(flows, self.group, previous);
+        }
+        let message = Message {
+            payload: frame.message,
+            group: self.group,
+            needs_previous: policy::needs_previous(frame.kind),
+            deadline,
+        };
+        self.outlet.write(flows, message)
+    }
+}
