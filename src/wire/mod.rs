@@ -4,3 +4,6 @@ pub mod amf0;
 pub mod frame;
 pub mod tc;
 pub mod vlu;
+
+#[cfg(test)]
+mod vectors;

@@ -51,7 +51,12 @@ impl Command {
 
     /// Writes a whole message, header first, at time 0.
     pub fn encode(&self) -> Bytes {
-        let mut message = start(message_type::COMMAND_AMF0, 0);
+        self.encode_at(0)
+    }
+
+    /// Writes a whole message, header first, for commands that tell a time (`NetStream.Play.UnpublishNotify`).
+    pub fn encode_at(&self, timestamp: u32) -> Bytes {
+        let mut message = start(message_type::COMMAND_AMF0, timestamp);
         self.put_body(&mut message);
         message.freeze()
     }

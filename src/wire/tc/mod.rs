@@ -77,7 +77,7 @@ pub enum TcError {
 /// One message of a flow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// Milliseconds modulo 2^32; 0 in commands.
+    /// Milliseconds modulo 2^32; 0 in most commands.
     pub timestamp: u32,
     /// What it carries.
     pub content: Content,
@@ -115,6 +115,21 @@ impl Message {
         let message_type = input.try_get_u8().map_err(truncated)?;
         let timestamp = input.try_get_u32().map_err(truncated)?;
         Ok(Self { timestamp, content: Content::decode(message_type, input)? })
+    }
+
+    /// Writes the message, header first, in the AMF0 types. User control is always at time 0.
+    pub fn encode(&self) -> Bytes {
+        let (message_type, body) = match &self.content {
+            Content::Command(command) => return command.encode_at(self.timestamp),
+            Content::Data(data) => return data.encode(self.timestamp),
+            Content::UserControl(control) => return control.encode(),
+            Content::Audio(body) => (message_type::AUDIO, body),
+            Content::Video(body) => (message_type::VIDEO, body),
+            Content::Other { message_type, body } => (*message_type, body),
+        };
+        let mut message = start(message_type, self.timestamp);
+        message.put_slice(body);
+        message.freeze()
     }
 }
 
