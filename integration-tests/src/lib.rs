@@ -4,8 +4,10 @@
 //! server tested only by its own stack proves nothing.
 
 pub mod clip;
+pub mod fanout;
 pub mod ffmpeg;
 pub mod link;
+pub mod process;
 pub mod publisher;
 mod rtws;
 pub mod stamp;

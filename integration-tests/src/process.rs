@@ -1,0 +1,126 @@
+//! A child process, and what it costs.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::viewer::PATIENCE;
+
+/// A child process, killed when it is dropped.
+pub struct Process {
+    /// The child.
+    pub child: Child,
+    pid: Pid,
+}
+
+impl Process {
+    /// Starts it, with nothing to read and its output where this process's goes, unless `command` says otherwise.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let child = command.kill_on_drop(true).spawn().with_context(|| format!("starting {command:?}"))?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("it ended at once")?;
+        Ok(Self { child, pid })
+    }
+
+    /// The CPU time of all its threads.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu(&self) -> Result<Duration> {
+        let mut nanos = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            // Finer than the clock ticks of /proc/PID/stat.
+            let times = fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanos += times.split(' ').next().context("empty schedstat")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// Its resident memory in kB.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn rss_kb(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// Asks it to end (SIGTERM) and waits for its exit code.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn terminate(mut self) -> Result<Option<i32>> {
+        self.ask_to_end()?;
+        self.end().await
+    }
+
+    /// Sends SIGTERM.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn ask_to_end(&self) -> Result<()> {
+        Ok(kill_process(self.pid, Signal::TERM)?)
+    }
+
+    /// Waits for its exit code.
+    ///
+    /// # Errors
+    /// When it takes longer than [`PATIENCE`].
+    pub async fn end(&mut self) -> Result<Option<i32>> {
+        Ok(timeout(PATIENCE, self.child.wait()).await.context("it does not end")??.code())
+    }
+}
+
+/// The gateway as its users run it.
+pub struct GatewayProcess {
+    /// The process.
+    pub process: Process,
+    /// Where publishers go.
+    pub rtmp: SocketAddr,
+    /// Where viewers go.
+    pub websocket: SocketAddr,
+}
+
+impl GatewayProcess {
+    /// Starts `headwater serve` on free ports, its certificates in `folder`, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it ends or does not listen.
+    pub async fn start(binary: &Path, folder: &Path) -> Result<Self> {
+        let (rtmp, websocket) = (free_port()?, free_port()?);
+        let mut command = Command::new(binary);
+        command.arg("serve").current_dir(folder).env("RUST_LOG", "warn").stdin(Stdio::null());
+        for (key, address) in [("rtmp.address", rtmp), ("websocket.address", websocket)] {
+            command.args(["--set", &format!("{key}={address}")]);
+        }
+        let mut process = Process::start(&mut command)?;
+        for address in [rtmp, websocket] {
+            let listens = async {
+                while TcpStream::connect(address).await.is_err() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::select! {
+                () = listens => {}
+                code = process.end() => anyhow::bail!("the gateway ended: {code:?}"),
+            }
+        }
+        Ok(Self { process, rtmp, websocket })
+    }
+}
+
+/// A port that nobody listens on.
+fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
