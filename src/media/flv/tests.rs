@@ -1,6 +1,10 @@
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::media::codec::describe;
+use crate::media::time::{Continuity, Timeline};
 
 fn read_body(message_type: u8, body: &[u8]) -> Result<Option<Unit>, FlvError> {
     let message = [&[0xee; MESSAGE_HEADER_LEN], body].concat();
@@ -147,6 +151,43 @@ fn the_record_of_a_configuration_is_found() {
     assert_eq!(configuration_of(9, b"\x90hvc1!").as_deref(), Some("Hevc([33])"));
     assert_eq!(configuration_of(8, b"\x90mp4a!").as_deref(), Some("Aac([33])"));
     assert_eq!(configuration_of(8, b"\xaf\x01!"), None);
+}
+
+/// Type, timestamp and body of each tag of an FLV file.
+fn tags(file: &[u8]) -> Vec<(u8, u64, &[u8])> {
+    const FILE_HEADER_LEN: usize = 9 + 4;
+    const TAG_HEADER_LEN: usize = 11;
+    let mut rest = &file[FILE_HEADER_LEN..];
+    let mut tags = vec![];
+    while let [message_type, l0, l1, l2, t0, t1, t2, t3, ..] = *rest {
+        let len = u32::from_be_bytes([0, l0, l1, l2]) as usize;
+        let (tag, next) = rest.split_at(TAG_HEADER_LEN + len + 4);
+        tags.push((message_type, u32::from_be_bytes([t3, t0, t1, t2]).into(), &tag[TAG_HEADER_LEN..][..len]));
+        rest = next;
+    }
+    tags
+}
+
+#[test]
+fn the_demos_clip_is_read_whole_and_without_a_jump() {
+    let mut timeline = Timeline::default();
+    let begin = Instant::now();
+    let mut kinds = vec![];
+    let mut tracks = vec![];
+    for (message_type, time, body) in tags(include_bytes!("../../demo/clip.flv")) {
+        let message = [&[0; MESSAGE_HEADER_LEN], body].concat();
+        let Some(mut unit) = read(message_type, Timestamp::from_millis(time), message.as_slice().into()).unwrap()
+        else {
+            continue;
+        };
+        assert_eq!(timeline.place(&mut unit, begin + Duration::from_millis(time)), Continuity::Continuous);
+        kinds.push(unit.kind);
+        tracks.extend(describe(&unit));
+    }
+    let first_frame = |kind| kinds.iter().position(|other| *other == kind);
+    assert!(first_frame(UnitKind::Key) < first_frame(UnitKind::Delta), "{kinds:?}");
+    assert_eq!(tracks.len(), 2, "{tracks:?}");
+    assert!(kinds.contains(&UnitKind::Metadata) && kinds.contains(&UnitKind::Audio), "{kinds:?}");
 }
 
 proptest! {
