@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use self::time::Timestamp;
 
-/// Length of the header that starts every [`Unit::message`]: message type u8, timestamp u32 big-endian in milliseconds.
+/// Length of the header that starts every [`Unit`]'s message: message type u8, timestamp u32 big-endian in milliseconds.
 pub const MESSAGE_HEADER_LEN: usize = 5;
 
 /// Which of a stream's three kinds of media a unit belongs to.
