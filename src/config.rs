@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::address::Address;
 pub use self::load::{ConfigError, Loaded, load};
-use crate::{delivery, server};
+use crate::transport::websocket;
+use crate::{delivery, server, session};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub limits: server::Limits,
     /// How viewers are served.
     pub delivery: delivery::Config,
+    /// How one viewer's flows share its connection.
+    pub session: session::Config,
 }
 
 /// RTMP in.
@@ -53,11 +56,13 @@ pub struct WebSocket {
     /// Bytes that the kernel may hold unsent for a viewer, on every port that takes WebSocket. Default 16384: what is there
     /// can't be abandoned any more, and a few packets are enough to keep the network busy.
     pub unsent_bytes: u32,
+    /// How viewers that are gone without a word are found.
+    pub keep_alive: websocket::Config,
 }
 
 impl Default for WebSocket {
     fn default() -> Self {
-        Self { address: Address::everywhere(4446), unsent_bytes: 16 * 1024 }
+        Self { address: Address::everywhere(4446), unsent_bytes: 16 * 1024, keep_alive: websocket::Config::default() }
     }
 }
 

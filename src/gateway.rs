@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Address, Config};
 use crate::ingest;
 use crate::server::tls::{Certificates, TlsError};
-use crate::server::{Context, Shutdown, tcp};
+use crate::server::{Context, Shutdown, http, tcp};
 
 /// A gateway that has its ports and does not serve them yet.
 #[derive(Debug)]
@@ -97,10 +97,14 @@ impl Gateway {
         if ports.is_empty() {
             return Err(StartError::AllOff);
         }
+        let registry = Registry::new(config.delivery.cache.clone());
         let context = Arc::new(Context {
-            registry: Registry::new(config.delivery.cache.clone()),
+            http: http::router(registry.clone(), clock),
+            registry,
             ingest: ingest::Config::default(),
             delivery: config.delivery,
+            session: config.session,
+            websocket: config.websocket.keep_alive,
             tls,
             unsent_bytes: config.websocket.unsent_bytes,
             connections: Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS))),
@@ -144,7 +148,7 @@ impl Gateway {
 mod tests {
     use std::time::Duration;
 
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::sync::oneshot;
 
@@ -182,6 +186,32 @@ mod tests {
         config.rtmp.address = Address::Off;
         config.websocket.address = Address::Off;
         assert!(matches!(Gateway::bind(config), Err(StartError::AllOff)));
+    }
+
+    #[tokio::test]
+    async fn one_port_serves_pages_and_then_websocket_on_the_same_connection() {
+        let gateway = Gateway::bind(config()).unwrap();
+        let address = gateway.addresses().websocket.unwrap();
+        tokio::spawn(gateway.run(std::future::pending()));
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut socket, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "</html>").await.starts_with("HTTP/1.1 200"));
+        let upgrade = "GET /live HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        assert!(ask(&mut socket, upgrade, "\r\n\r\n").await.starts_with("HTTP/1.1 101"));
+        // A masked, empty ping is answered by a pong: the connection is WebSocket's now.
+        socket.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
+        let mut pong = [0; 2];
+        socket.read_exact(&mut pong).await.unwrap();
+        assert_eq!(pong, [0x8a, 0]);
+    }
+
+    async fn ask(socket: &mut TcpStream, request: &str, end: &str) -> String {
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(end.as_bytes()) && !answer.ends_with(format!("{end}\n").as_bytes()) {
+            assert_ne!(socket.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
+        }
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     #[tokio::test]

@@ -3,20 +3,26 @@
 //! Invariant: one task owns one connection, from its first byte to its last. Tasks are spawned in [`tcp`] only, into a set
 //! that is drained at shutdown.
 
+mod connection;
 pub mod detect;
+pub mod http;
+pub mod player;
 pub mod tcp;
 pub mod tls;
+pub mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
 use crate::broadcast::Registry;
 use crate::clock::Clock;
-use crate::{delivery, ingest};
+use crate::transport::websocket;
+use crate::{delivery, ingest, session};
 
 /// What one stranger, or all of them together, may take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +51,16 @@ impl Default for Limits {
 pub struct Context {
     /// The live streams.
     pub registry: Registry,
+    /// From request to response.
+    pub http: Router,
     /// For RTMP connections.
     pub ingest: ingest::Config,
-    /// For viewers.
+    /// For viewers: what they are sent.
     pub delivery: delivery::Config,
+    /// For viewers: flows.
+    pub session: session::Config,
+    /// For viewers: WebSocket.
+    pub websocket: websocket::Config,
     /// For TLS connections.
     pub tls: Arc<ServerConfig>,
     /// Bytes that the kernel may hold unsent for a viewer.

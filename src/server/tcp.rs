@@ -10,10 +10,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tracing::{Instrument, debug, debug_span, info_span, warn};
+use tokio_rustls::TlsAcceptor;
+use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::detect::{self, Verdict};
-use super::{Context, Shutdown};
+use super::{Context, Shutdown, connection};
 use crate::ingest;
 
 /// Connections that the kernel keeps for us between two accepts.
@@ -24,6 +25,10 @@ const MIN_BACK_OFF: Duration = Duration::from_millis(10);
 
 /// The longest pause between two attempts to accept: what is full now may have room a second later.
 const MAX_BACK_OFF: Duration = Duration::from_secs(1);
+
+/// Most bytes that TLS may hold encrypted and unsent: they can't be abandoned any more. One record (RFC 8446 §5.2) and its
+/// header have to fit.
+const TLS_BUFFER: usize = 20 * 1024;
 
 /// What a port is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +128,8 @@ async fn serve_connection(
             work.instrument(info_span!("rtmp", %peer)).await;
         }
         Port::Http => {
-            let span = debug_span!("http", %peer);
+            limit_unsent(&socket, context.unsent_bytes);
+            let span = info_span!("http", %peer, tls = field::Empty, transport = field::Empty);
             serve_http(socket, &context, shutdown).instrument(span).await;
         }
     }
@@ -135,10 +141,26 @@ async fn serve_http(socket: TcpStream, context: &Context, mut shutdown: Shutdown
         () = shutdown.begun() => return,
     };
     match verdict {
-        Ok(Ok(Verdict::Http | Verdict::Tls)) => {}
+        Ok(Ok(Verdict::Http)) => connection::serve(socket, context, shutdown).await,
+        Ok(Ok(Verdict::Tls)) => serve_tls(socket, context, shutdown).await,
         Ok(Ok(Verdict::Unknown)) => debug!("neither HTTP nor TLS"),
         Ok(Err(error)) => debug!(%error, "connection lost before its first byte"),
         Err(_) => debug!("no first byte in time"),
+    }
+}
+
+async fn serve_tls(socket: TcpStream, context: &Context, mut shutdown: Shutdown) {
+    Span::current().record("tls", true);
+    let acceptor = TlsAcceptor::from(Arc::clone(&context.tls));
+    let handshake = acceptor.accept_with(socket, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
+    let accepted = tokio::select! {
+        accepted = timeout(context.limits.header_timeout, handshake) => accepted,
+        () = shutdown.begun() => return,
+    };
+    match accepted {
+        Ok(Ok(socket)) => connection::serve(socket, context, shutdown).await,
+        Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+        Err(_) => debug!("no TLS handshake in time"),
     }
 }
 

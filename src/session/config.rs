@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Numbers of one session. The defaults suit a gateway that sends live video.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Most payload bytes of a message that go out in one piece. Larger pieces cost less a byte; smaller ones let
     /// audio overtake a large video frame sooner, and leave less that can't be taken back. Default 16 KiB: 50 ms of a
@@ -15,6 +18,7 @@ pub struct Config {
     /// Bytes that may be in flight before anything was measured. Default 64 KiB, as genuine peers.
     pub initial_in_flight: u64,
     /// Delay in queues along the way that is accepted for the sake of throughput. Default 50 ms, as genuine peers.
+    #[serde(with = "humantime_serde")]
     pub max_additional_delay: Duration,
     /// Most bytes that wait to be sent; writes beyond are refused. Default 8 MiB, above any bound that delivery sets:
     /// this one only stops a mistake of ours.

@@ -1,0 +1,146 @@
+//! The WebSocket handshake, as a pure function from request to response.
+//!
+//! | what | specification |
+//! |---|---|
+//! | opening handshake, server's side | RFC 6455 §4.2 |
+//! | subprotocols | RFC 6455 §11.3.4 |
+//! | `rtwebsocket`, or none | RTWebSocket: genuine clients offer none |
+
+use axum::body::Body;
+use axum::http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+/// The subprotocol of RTWebSocket.
+const RTWEBSOCKET: &str = "rtwebsocket";
+
+/// Where other protocols over WebSocket will be: no place for RTWebSocket.
+const RESERVED: &str = "/ws/";
+
+/// Length of a `Sec-WebSocket-Key`: 16 bytes in base64.
+const KEY_LEN: usize = 24;
+
+/// The answer to a request for WebSocket: 101, after which the connection is WebSocket's, or a refusal. `None` for any other
+/// request.
+pub fn answer(request: &Parts) -> Option<Response<Body>> {
+    (request.method == Method::GET && lists(request, &UPGRADE, "websocket")).then(|| accept(request))
+}
+
+fn accept(request: &Parts) -> Response<Body> {
+    if request.version != Version::HTTP_11 || !lists(request, &CONNECTION, "upgrade") {
+        return refuse(StatusCode::BAD_REQUEST, "a WebSocket handshake needs HTTP/1.1 and Connection: Upgrade");
+    }
+    if request.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let mut response = refuse(StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is spoken");
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return response;
+    }
+    let Some(key) = request.headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_LEN) else {
+        return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or too short");
+    };
+    if request.uri.path().starts_with(RESERVED) {
+        return refuse(StatusCode::NOT_FOUND, "no such WebSocket");
+    }
+    let offers_any = request.headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+    let offers_ours = lists(request, &SEC_WEBSOCKET_PROTOCOL, RTWEBSOCKET);
+    if offers_any && !offers_ours {
+        return refuse(StatusCode::BAD_REQUEST, "the only subprotocol here is rtwebsocket");
+    }
+    let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) else {
+        return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is not base64");
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if offers_ours {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(RTWEBSOCKET));
+    }
+    response
+}
+
+fn refuse(status: StatusCode, reason: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(reason));
+    *response.status_mut() = status;
+    response
+}
+
+/// Whether a field that is a list of tokens holds this one, whatever its case.
+fn lists(request: &Parts, field: &HeaderName, token: &str) -> bool {
+    let values = request.headers.get_all(field).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    /// The handshake of RFC 6455 §1.3, without its subprotocols.
+    fn handshake(path: &str) -> Parts {
+        let request = Request::get(path)
+            .header(UPGRADE, "websocket")
+            .header(CONNECTION, "keep-alive, Upgrade")
+            .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
+            .header(SEC_WEBSOCKET_VERSION, "13");
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn offering(protocols: &'static str) -> Response<Body> {
+        let mut request = handshake("/live");
+        request.headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocols));
+        answer(&request).unwrap()
+    }
+
+    #[test]
+    fn the_specification_s_example_is_answered_as_it_says() {
+        let response = answer(&handshake("/live")).unwrap();
+        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(!response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL));
+    }
+
+    #[test]
+    fn the_subprotocol_is_answered_only_when_offered() {
+        assert_eq!(offering("chat, rtwebsocket").headers()[SEC_WEBSOCKET_PROTOCOL], "rtwebsocket");
+    }
+
+    #[test]
+    fn another_subprotocol_is_refused() {
+        assert_eq!(offering("chat").status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn requests_for_pages_are_none_of_its_business() {
+        let mut request = handshake("/");
+        request.headers.remove(UPGRADE);
+        assert!(answer(&request).is_none());
+        let mut request = handshake("/");
+        request.method = Method::POST;
+        assert!(answer(&request).is_none());
+    }
+
+    #[test]
+    fn a_handshake_without_one_of_its_parts_is_refused() {
+        for (field, status) in [
+            (CONNECTION, StatusCode::BAD_REQUEST),
+            (SEC_WEBSOCKET_KEY, StatusCode::BAD_REQUEST),
+            (SEC_WEBSOCKET_VERSION, StatusCode::UPGRADE_REQUIRED),
+        ] {
+            let mut request = handshake("/live");
+            request.headers.remove(&field);
+            assert_eq!(answer(&request).unwrap().status(), status, "{field}");
+        }
+    }
+
+    #[test]
+    fn the_reserved_paths_are_not_found() {
+        assert_eq!(answer(&handshake("/ws/live/demo")).unwrap().status(), StatusCode::NOT_FOUND);
+    }
+}
