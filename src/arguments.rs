@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use headwater::config::{self, Loaded};
+use headwater::demo;
 use headwater::gateway::Gateway;
 use tokio::signal;
 
@@ -23,6 +25,14 @@ enum Command {
         /// The configuration, in YAML; without it everything is at its default.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Serve a bundled clip as live/demo, and print the page that plays it.
+    Demo {
+        /// The page's port. Default: 443, or 8443 where 443 is refused.
+        #[arg(long, value_name = "N")]
+        port: Option<u16>,
         #[command(flatten)]
         settings: Settings,
     },
@@ -45,6 +55,7 @@ impl Arguments {
     pub(crate) fn run(self) -> Result<()> {
         match self.command {
             Command::Serve { config, settings } => serve(&config::load(config.as_deref(), &settings.set)?),
+            Command::Demo { port, settings } => demo(&config::load(None, &settings.set)?, port),
             Command::CheckConfig { file } => {
                 config::load(Some(&file), &[])?;
                 println!("{}: ok", file.display());
@@ -59,6 +70,24 @@ fn serve(loaded: &Loaded) -> Result<()> {
         let gateway =
             Gateway::bind(loaded.config.clone()).map_err(|error| anyhow!("{}: {error}", loaded.place(error.key())))?;
         gateway.run(stop_signal()).await;
+        Ok(())
+    })
+}
+
+fn demo(loaded: &Loaded, port: Option<u16>) -> Result<()> {
+    runtime()?.block_on(async {
+        let gateway = demo::bind(loaded.config.clone(), port).map_err(|error| match (error.key(), port) {
+            ("unified.address", Some(port)) => anyhow!("--port {port}: {error}"),
+            (key, _) => anyhow!("{}: {error}", loaded.place(key)),
+        })?;
+        let Some(rtmp) = gateway.addresses().rtmp else {
+            bail!("{}: the demo publishes through rtmp.address: leave it on", loaded.place("rtmp.address"));
+        };
+        writeln!(io::stdout(), "{}", demo::url(&gateway)).context("can't print the page's address")?;
+        tokio::select! {
+            () = gateway.run(stop_signal()) => {}
+            () = demo::publish(rtmp) => {}
+        }
         Ok(())
     })
 }

@@ -3,6 +3,7 @@ pub mod broadcast;
 pub mod clock;
 pub mod config;
 pub mod delivery;
+pub mod demo;
 pub mod gateway;
 pub mod ingest;
 pub mod media;
