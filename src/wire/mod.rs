@@ -6,4 +6,4 @@ pub mod tc;
 pub mod vlu;
 
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;

@@ -8,9 +8,9 @@ use super::tc::{Content, FlowMetadata, HEADER_LEN, Message, StreamId, message_ty
 use super::vlu;
 
 #[derive(Deserialize)]
-struct Vector {
-    name: String,
-    direction: String,
+pub(crate) struct Vector {
+    pub(crate) name: String,
+    pub(crate) direction: String,
     hex: String,
     /// Of a frame that holds a whole message.
     tc: Option<Header>,
@@ -19,17 +19,18 @@ struct Vector {
 }
 
 #[derive(Deserialize)]
-struct Header {
+pub(crate) struct Header {
     r#type: u8,
     timestamp: u32,
 }
 
-fn vectors() -> Vec<Vector> {
+/// All of them, in the order in which they were recorded.
+pub(crate) fn vectors() -> Vec<Vector> {
     serde_json::from_str(include_str!("../../integration-tests/vectors/rtwebsocket.json")).unwrap()
 }
 
 impl Vector {
-    fn bytes(&self) -> Bytes {
+    pub(crate) fn bytes(&self) -> Bytes {
         let digits = self.hex.as_bytes().chunks(2);
         digits.map(|digits| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap()).collect()
     }
