@@ -33,8 +33,16 @@ const WINDOW_MS = 2500;
 const HALF_LIFE_MS = 5000;
 /** A track whose time steps back this far has begun anew, in milliseconds. */
 const DISCONTINUITY_MS = 1000;
+/** A track that is still late after this time is not catching up, but is that late. In milliseconds. */
+const CATCH_UP_MS = 1000;
 /** What an underrun that lateness does not explain adds to it, in milliseconds. */
 const UNDERRUN_STEP_MS = 25;
+
+/**
+ * `lateSince`: when it began to catch up; nothing once it has.
+ *
+ * @typedef {{ newest: number, lateSince: number | undefined }} Track
+ */
 
 /** The schedule of one stream. */
 export class Schedule {
@@ -45,8 +53,9 @@ export class Schedule {
 	#windowEnds = -Infinity;
 
 	#lateness = DEFAULT_TARGET_MS / 2 - SPARE_MS;
-	#latenessAt = 0;
-	/** @type {Map<string, { newest: number, live: boolean }>} */
+	/** When that was; it is not forgotten before the first frame. */
+	#latenessAt = Infinity;
+	/** @type {Map<string, Track>} */
 	#tracks = new Map();
 
 	/**
@@ -57,7 +66,7 @@ export class Schedule {
 	setHint(ms) {
 		if (!Number.isFinite(ms) || ms < 0) return;
 		this.#hint = ms;
-		this.#lateness = Math.max(ms / 2 - SPARE_MS, 0);
+		this.#setLateness(Infinity, Math.max(ms / 2 - SPARE_MS, 0));
 	}
 
 	/** Forgets the path but not the lateness: what comes next is on another time line. */
@@ -76,7 +85,7 @@ export class Schedule {
 	 */
 	handleReceived(now, name, timestamp) {
 		if (timestamp < (this.#tracks.get(name)?.newest ?? -Infinity) - DISCONTINUITY_MS) this.reset();
-		const track = this.#tracks.get(name) ?? { newest: timestamp, live: false };
+		const track = this.#tracks.get(name) ?? { newest: timestamp, lateSince: now };
 		this.#tracks.set(name, track);
 		track.newest = Math.max(track.newest, timestamp);
 
@@ -143,13 +152,15 @@ export class Schedule {
 	 * late frames will be from now on. A track's lateness counts from when it has caught up.
 	 *
 	 * @param {number} now
-	 * @param {{ live: boolean }} track
+	 * @param {Track} track
 	 * @param {number} lateness
 	 */
 	#handleLateness(now, track, lateness) {
-		if (lateness > this.#most) track.live = false;
-		else if (lateness <= this.#hint) track.live = true;
-		if (track.live && lateness > this.#latenessNow(now)) this.#setLateness(now, lateness);
+		if (this.#latenessAt === Infinity) this.#latenessAt = now;
+		const known = this.#latenessNow(now);
+		if (lateness > this.#most) track.lateSince = now;
+		else if (lateness <= known || now - (track.lateSince ?? now) > CATCH_UP_MS) track.lateSince = undefined;
+		if (track.lateSince === undefined && lateness > known) this.#setLateness(now, lateness);
 	}
 
 	/**
