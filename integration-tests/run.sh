@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# The check: formatting, lints, documentation, tests of every kind. Installs what is missing when it may; otherwise prints
+# the one command to run and exits with 3. Exits with 1 when a step fails, after all of them have run.
+set -uo pipefail
+exec </dev/null
+cd "$(dirname "$0")/.."
+root=$PWD
+browser=$root/integration-tests/browser
+
+need() { # need "what for" "command"
+  echo "missing: $1. Run:" >&2
+  echo "  $2" >&2
+  exit 3
+}
+
+install_tools() {
+  command -v cargo >/dev/null || [ ! -f "$HOME/.cargo/env" ] || . "$HOME/.cargo/env"
+  command -v cargo >/dev/null || need "Rust" "curl https://sh.rustup.rs -sSf | sh -s -- -y --profile default"
+  cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+    rustup component add rustfmt clippy || need "rustfmt and clippy" "rustup component add rustfmt clippy"
+
+  local packages=()
+  command -v cc >/dev/null || packages+=(build-essential)
+  command -v ffmpeg >/dev/null || packages+=(ffmpeg)
+  command -v chromium >/dev/null || packages+=(chromium)
+  command -v node >/dev/null || packages+=(nodejs)
+  command -v npm >/dev/null || packages+=(npm)
+  if [ ${#packages[@]} -gt 0 ]; then
+    local install="apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || need "${packages[*]}" "sudo sh -c '$install'"
+    DEBIAN_FRONTEND=noninteractive sh -c "$install" || need "${packages[*]}" "$install"
+  fi
+  node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' ||
+    need "Node.js 20.19 or later (this is $(node --version))" \
+      "curl -fsSL https://deb.nodesource.com/setup_22.x | sudo bash - && sudo apt-get install -y nodejs"
+  if [ "$browser/package-lock.json" -nt "$browser/node_modules/.package-lock.json" ]; then
+    (cd "$browser" && npm ci) || need "the browser tests' packages" "(cd integration-tests/browser && npm ci)"
+  fi
+}
+
+failed=()
+step() { # step "name" command …
+  local name=$1 start=$SECONDS
+  shift
+  echo
+  echo "=== $name"
+  if "$@"; then
+    echo "=== $name: ok, $((SECONDS - start)) s"
+  else
+    failed+=("$name")
+    echo "=== $name: FAILED, $((SECONDS - start)) s"
+  fi
+}
+
+in_browser_tests() { (cd "$browser" && "$@"); }
+document() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked; }
+deny() {
+  if cargo deny --version >/dev/null 2>&1; then
+    cargo deny check bans licenses sources
+  else
+    echo "cargo-deny is not installed: left out"
+  fi
+}
+
+step "tools" install_tools
+step "formatting" cargo fmt --all --check
+step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "documentation" document
+step "tests" cargo test --workspace --locked
+step "player's types" in_browser_tests npm run --silent check
+step "player's tests" in_browser_tests npm run --silent unit
+step "gateway for the browser" cargo build --locked
+step "browser tests" in_browser_tests npm run --silent e2e
+step "dependencies" deny
+
+echo
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "failed after $SECONDS s:$(printf ' %s,' "${failed[@]}" | sed 's/,$//')"
+  exit 1
+fi
+echo "all passed in $SECONDS s"
