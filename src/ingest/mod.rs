@@ -1,37 +1,183 @@
 //! RTMP in: one publisher, from its first byte to its last.
+//!
+//! ```text
+//! socket ─▶ handshake (rml_rtmp) ─▶ chunk: bytes → messages ─▶ session: messages → units ─▶ broadcast::Publisher
+//!        ◀──────────────────────────────── output: answers ◀─┘
+//! ```
+//!
+//! Invariant: what strangers can make this hold is bounded by [`Config`] and the constants beside each reader.
 
-use std::net::SocketAddr;
+mod aggregate;
+mod chunk;
+mod config;
+mod error;
+mod output;
+mod session;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::time::{Duration, Instant};
 
-use crate::broadcast::Registry;
+use bytes::BytesMut;
+use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout_at;
+use tracing::{Span, debug, field, info};
+
+use self::session::{Event, Session};
+use crate::broadcast::{Publisher, Registry};
 use crate::clock::Clock;
+use crate::wire::tc::Status;
 
-/// Limits and names of the RTMP side.
-#[derive(Debug, Clone, Default)]
-pub struct Config {}
+pub use self::chunk::ChunkError;
+pub use self::config::Config;
+pub use self::error::{Awaited, IngestError, Misbehaved};
 
-/// Why a publisher's connection ended, when not by its own orderly leaving.
-#[derive(Debug, thiserror::Error)]
-pub enum IngestError {
-    /// The socket failed.
-    #[error("socket: {0}")]
-    Io(#[from] std::io::Error),
+/// Most bytes read at once, and so most that is held beside the messages themselves.
+const READ_SIZE: usize = 32 * 1024;
+
+/// How long a peer may take to accept the reason for which it is dropped.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Message types. Defined by: RTMP 1.0, §5.4 and §7.1.
+mod message_type {
+    pub(super) use crate::wire::tc::message_type::{
+        AUDIO, COMMAND_AMF0, COMMAND_AMF3, DATA_AMF0, DATA_AMF3, USER_CONTROL, VIDEO,
+    };
+
+    pub(in crate::ingest) const ACKNOWLEDGEMENT: u8 = 3;
+    pub(in crate::ingest) const WINDOW_ACKNOWLEDGEMENT_SIZE: u8 = 5;
+    pub(in crate::ingest) const SET_PEER_BANDWIDTH: u8 = 6;
+    pub(in crate::ingest) const AGGREGATE: u8 = 22;
 }
 
 /// Serves one RTMP connection until it ends. Dropping the future takes the stream offline.
 ///
+/// Fills in the field `stream` of the current span once the stream is known.
+///
 /// # Errors
 /// [`IngestError`] when it did not end in order.
-pub async fn serve<S>(
-    _socket: S,
-    _peer: SocketAddr,
-    _registry: &Registry,
-    _config: &Config,
-    _clock: Clock,
-) -> Result<(), IngestError>
+pub async fn serve<S>(socket: S, registry: &Registry, config: &Config, clock: Clock) -> Result<(), IngestError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    todo!("ingest helper")
+    let mut connection =
+        Connection { socket, input: BytesMut::new(), deadline: clock.now() + config.handshake_timeout, clock };
+    connection.handshake().await?;
+    let mut session = Session::new(config);
+    let result = connection.converse(&mut session, registry, config).await;
+    if result.is_err() {
+        connection.say(&session.take_output()).await;
+    }
+    result
 }
+
+/// A socket, what has been read of it and not yet used, and until when the peer has to do what is awaited.
+struct Connection<S> {
+    socket: S,
+    input: BytesMut,
+    deadline: Instant,
+    clock: Clock,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    async fn handshake(&mut self) -> Result<(), IngestError> {
+        let mut handshake = Handshake::new(PeerType::Server);
+        let failed = |error| Misbehaved::Handshake(format!("{error}"));
+        loop {
+            if self.read(Awaited::Handshake).await? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+            }
+            match handshake.process_bytes(&self.input.split()).map_err(failed)? {
+                HandshakeProcessResult::InProgress { response_bytes } => {
+                    self.write(&response_bytes, Awaited::Handshake).await?;
+                }
+                HandshakeProcessResult::Completed { response_bytes, remaining_bytes } => {
+                    self.input.extend_from_slice(&remaining_bytes);
+                    return self.write(&response_bytes, Awaited::Handshake).await;
+                }
+            }
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        session: &mut Session,
+        registry: &Registry,
+        config: &Config,
+    ) -> Result<(), IngestError> {
+        let mut publisher: Option<Publisher> = None;
+        self.deadline = self.clock.now() + config.publish_timeout;
+        session.received(self.input.len());
+        loop {
+            let now = self.clock.now();
+            while let Some(event) = session.read(&mut self.input)? {
+                match event {
+                    Event::Publish(path) => {
+                        Span::current().record("stream", field::display(&path));
+                        info!(stream = %path, "publishing");
+                        publisher = Some(registry.publish(&path, now));
+                        session.accept();
+                    }
+                    Event::Unit(unit) => {
+                        let Some(publisher) = &mut publisher else { continue };
+                        publisher.append(unit, now).inspect_err(|replaced| {
+                            session.refuse(Status::PublishRejected, &replaced.to_string());
+                        })?;
+                    }
+                    Event::Unpublish => {
+                        info!("unpublished");
+                        publisher = None;
+                        self.deadline = now + config.publish_timeout;
+                    }
+                }
+            }
+            let awaited = match publisher {
+                Some(_) => {
+                    self.deadline = now + config.idle_timeout;
+                    Awaited::Media
+                }
+                None => Awaited::Publish,
+            };
+            self.write(&session.take_output(), awaited).await?;
+            let count = self.read(awaited).await?;
+            if count == 0 {
+                debug!("closed by the peer");
+                return Ok(());
+            }
+            session.received(count);
+        }
+    }
+
+    /// Tells the peer why it is dropped, and drops what it still sends: closing a socket with unread bytes would reset the
+    /// connection before the peer has read the reason.
+    async fn say(&mut self, reason: &[u8]) {
+        self.deadline = self.clock.now() + FAREWELL;
+        if reason.is_empty() || self.write(reason, Awaited::Media).await.is_err() {
+            return;
+        }
+        let _ = self.socket.shutdown().await;
+        while matches!(self.read(Awaited::Media).await, Ok(1..)) {
+            self.input.clear();
+        }
+    }
+
+    /// Reads what is there, waiting for something. 0: the peer has closed.
+    async fn read(&mut self, awaited: Awaited) -> Result<usize, IngestError> {
+        self.input.reserve(READ_SIZE);
+        let read = self.socket.read_buf(&mut self.input);
+        Ok(timeout_at(self.deadline.into(), read).await.map_err(|_| IngestError::TimedOut(awaited))??)
+    }
+
+    async fn write(&mut self, bytes: &[u8], awaited: Awaited) -> Result<(), IngestError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.socket.write_all(bytes).await?;
+            self.socket.flush().await
+        };
+        Ok(timeout_at(self.deadline.into(), write).await.map_err(|_| IngestError::TimedOut(awaited))??)
+    }
+}
+
+#[cfg(test)]
+mod tests;

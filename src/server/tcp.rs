@@ -114,7 +114,7 @@ async fn serve_connection(
     }
     match port {
         Port::Rtmp => {
-            let work = ingest::serve(socket, peer, &context.registry, &context.ingest, context.clock);
+            let work = ingest::serve(socket, &context.registry, &context.ingest, context.clock);
             let work = async {
                 tokio::select! {
                     result = work => match result {
@@ -125,7 +125,7 @@ async fn serve_connection(
                     () = shutdown.begun() => {}
                 }
             };
-            work.instrument(info_span!("rtmp", %peer)).await;
+            work.instrument(info_span!("rtmp", %peer, stream = tracing::field::Empty)).await;
         }
         Port::Http => {
             limit_unsent(&socket, context.unsent_bytes);

@@ -59,6 +59,8 @@ statuses! {
     PublishStart = "NetStream.Publish.Start", Status;
     /// `publish` is refused.
     PublishBadName = "NetStream.Publish.BadName", Error;
+    /// What is published can't be taken, or not any more.
+    PublishRejected = "NetStream.Publish.Rejected", Error;
     /// Publishing has ended as asked.
     UnpublishSuccess = "NetStream.Unpublish.Success", Status;
 }
