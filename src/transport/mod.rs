@@ -15,6 +15,8 @@ use crate::session::link::{CloseReason, LinkError};
 use crate::wire::frame::Fragment;
 
 pub mod pipe_link;
+#[cfg(test)]
+mod tests;
 pub mod websocket;
 
 /// An ordered, reliable pipe of messages with shallow buffers.

@@ -39,10 +39,10 @@ fn operations() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn apply(pair: &mut Pair, operation: Operation, written: &mut u64) {
+fn apply(pair: &mut Pair, operation: &Operation, written: &mut u64) {
     let now = pair.now;
     let flows = pair.left.session.flows();
-    match operation {
+    match *operation {
         Operation::Open { priority } => {
             let priority = if priority { Priority::Immediate } else { Priority::Routine };
             flows.open(Bytes::new(), priority, None).unwrap();
@@ -84,7 +84,7 @@ proptest! {
         let mut rejected = false;
         for operation in sequence {
             rejected |= matches!(operation, Operation::Reject { .. });
-            apply(&mut pair, operation, &mut written);
+            apply(&mut pair, &operation, &mut written);
         }
         for flow in 0..64 {
             pair.right.session.flows().accept(RecvFlow(flow), 1 << 20);
