@@ -4,26 +4,18 @@
 const STREAMS = "/api/v1/streams";
 const INTERVAL_MS = 2000;
 
-/** @typedef {{ app: string, name: string, viewers?: number }} Stream */
+/** @typedef {{ path: string, viewers: number, bits_per_second: number }} Stream `path` is `app/name`. */
 
 /** Asks for the list, shows it, and comes back. */
 async function refresh() {
 	try {
 		const answer = await fetch(STREAMS, { cache: "no-store" });
 		if (!answer.ok) throw new Error(answer.statusText);
-		show(streamsOf(await answer.json()));
+		show((await answer.json()).streams);
 	} catch {
 		say("The gateway does not answer. Trying again …");
 	}
 	setTimeout(refresh, INTERVAL_MS);
-}
-
-/**
- * @param {any} body
- * @returns {Stream[]}
- */
-function streamsOf(body) {
-	return Array.isArray(body) ? body : (body?.streams ?? []);
 }
 
 /** @param {Stream[]} streams */
@@ -33,14 +25,14 @@ function show(streams) {
 }
 
 /** @param {Stream} stream */
-function item({ app, name, viewers }) {
+function item({ path, viewers, bits_per_second }) {
 	const title = document.createElement("strong");
-	title.textContent = `${app}/${name}`;
+	title.textContent = path;
 	const details = document.createElement("span");
 	details.className = "faint";
-	details.textContent = viewers === undefined ? "Watch" : viewers === 1 ? "1 viewer" : `${viewers} viewers`;
+	details.textContent = `${viewers === 1 ? "1 viewer" : `${viewers} viewers`} · ${(bits_per_second / 1e6).toFixed(1)} Mbit/s`;
 	const link = document.createElement("a");
-	link.href = `/watch/${[...app.split("/"), name].map(encodeURIComponent).join("/")}`;
+	link.href = `/watch/${path.split("/").map(encodeURIComponent).join("/")}`;
 	link.append(title, details);
 	const entry = document.createElement("li");
 	entry.append(link);

@@ -1,0 +1,166 @@
+// @ts-check
+/** The parts of an end-to-end test: a gateway, a publisher, a browser. Each ends with the test that started it. */
+
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { chromium } from "playwright-core";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const CHROMIUM = "/usr/bin/chromium";
+/** How long anything may take to come about, in milliseconds. */
+export const PATIENCE_MS = 30_000;
+
+/** @typedef {import("node:test").TestContext} TestContext */
+/** @typedef {import("playwright-core").Page} Page */
+/** @typedef {import("../../../player/viewer.js").Stats} Stats */
+
+/**
+ * A gateway on free ports.
+ *
+ * @param {TestContext} test
+ * @param {{ websocket?: number }} [ports]
+ * @returns {Promise<{ rtmp: string, http: string, kill: () => Promise<void> }>}
+ */
+export async function gateway(test, { websocket = 0 } = {}) {
+	// It keeps its development certificate where it runs.
+	const folder = mkdtempSync(join(tmpdir(), "headwater-"));
+	const settings = ["rtmp.address=127.0.0.1:0", `websocket.address=127.0.0.1:${websocket}`, "unified.address=off"];
+	const child = spawn(binary(), ["serve", ...settings.flatMap((setting) => ["--set", setting])], {
+		cwd: folder,
+		env: { ...process.env, NO_COLOR: "1" },
+		stdio: ["ignore", "inherit", "pipe"],
+	});
+	const kill = () => end(child);
+	test.after(async () => {
+		await kill();
+		rmSync(folder, { recursive: true, force: true });
+	});
+	let log = "";
+	/** @param {string} setting */
+	const address = (setting) => new RegExp(`address=(\\S+) setting="?${setting}`).exec(log)?.[1];
+	await new Promise((started, failed) => {
+		child.stderr.setEncoding("utf8").on("data", (text) => {
+			log += text;
+			if (address("rtmp.address") && address("websocket.address")) started(undefined);
+		});
+		child.once("exit", () => failed(new Error(`the gateway did not start:\n${log}`)));
+	});
+	return { rtmp: `rtmp://${address("rtmp.address")}`, http: `http://${address("websocket.address")}`, kill };
+}
+
+/**
+ * FFmpeg, publishing a moving test picture with a tone, 320×180, 300 kbit/s.
+ *
+ * @param {TestContext} test
+ * @param {string} url
+ * @returns {{ kill: () => Promise<void> }}
+ */
+export function publisher(test, url) {
+	const picture = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30"];
+	const tone = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"];
+	const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "30", "-b:v", "250k"];
+	const audio = ["-c:a", "aac", "-b:a", "48k"];
+	const quiet = ["-nostdin", "-loglevel", "error"];
+	const child = spawn("ffmpeg", [...quiet, "-re", ...picture, "-re", ...tone, ...video, ...audio, "-f", "flv", url], {
+		stdio: ["ignore", "inherit", "ignore"],
+	});
+	const kill = () => end(child);
+	test.after(kill);
+	return { kill };
+}
+
+/**
+ * A page in Chromium, and what it complained about.
+ *
+ * @param {TestContext} test
+ * @param {{ mayPlaySound: boolean }} options whether sound may play without anybody having clicked
+ * @returns {Promise<{ page: Page, errors: string[] }>}
+ */
+export async function browser(test, { mayPlaySound }) {
+	const policy = mayPlaySound ? "no-user-gesture-required" : "user-gesture-required";
+	const running = await chromium.launch({
+		executablePath: CHROMIUM,
+		args: [
+			"--no-sandbox",
+			"--disable-gpu",
+			"--no-first-run",
+			"--disable-background-networking",
+			"--disable-component-update",
+			"--disable-sync",
+			`--autoplay-policy=${policy}`,
+		],
+	});
+	test.after(() => running.close());
+	const page = await running.newPage();
+	page.setDefaultTimeout(PATIENCE_MS);
+	/** @type {string[]} */
+	const errors = [];
+	page.on("console", (message) => {
+		if (message.type() === "error") errors.push(message.text());
+	});
+	page.on("pageerror", (error) => errors.push(String(error)));
+	return { page, errors };
+}
+
+/**
+ * The player's state and statistics.
+ *
+ * @param {Page} page
+ * @returns {Promise<Partial<Stats> & { muted: boolean }>}
+ */
+export function stats(page) {
+	return page.evaluate(() => {
+		const player = /** @type {any} */ (document.querySelector("headwater-player"));
+		return { ...player.stats, state: player.state, muted: player.muted };
+	});
+}
+
+/**
+ * Waits until the player's statistics have come so far: members that are numbers are least values.
+ *
+ * @param {Page} page
+ * @param {Partial<Stats> & { muted?: boolean }} least
+ */
+export async function until(page, least) {
+	try {
+		await page.waitForFunction((least) => {
+			const player = /** @type {any} */ (document.querySelector("headwater-player"));
+			const now = { ...player?.stats, state: player?.state, muted: player?.muted };
+			return Object.entries(least).every(([name, value]) => (typeof value === "number" ? now[name] >= value : now[name] === value));
+		}, least);
+	} catch (error) {
+		throw new Error(`waited for ${JSON.stringify(least)}, there is ${JSON.stringify(await stats(page))}`, { cause: error });
+	}
+}
+
+/** Fails, saying what to install, where a program is missing. */
+export function requirePrograms() {
+	const missing = [];
+	if (!existsSync(CHROMIUM)) missing.push("chromium");
+	if (spawnSync("ffmpeg", ["-version"]).error) missing.push("ffmpeg");
+	if (missing.length > 0) throw new Error(`missing programs; run: sudo apt-get install -y ${missing.join(" ")}`);
+}
+
+function binary() {
+	const given = process.env.HEADWATER_BIN;
+	if (given) return given;
+	const built = join(ROOT, "target/debug/headwater");
+	if (!existsSync(built)) throw new Error("there is no gateway; run: cargo build");
+	return built;
+}
+
+/**
+ * Kills a process, and waits until it's gone.
+ *
+ * @param {import("node:child_process").ChildProcess} child
+ */
+async function end(child) {
+	if (child.exitCode !== null || child.signalCode !== null) return;
+	const gone = new Promise((done) => child.once("exit", done));
+	child.kill("SIGKILL");
+	await gone;
+}
