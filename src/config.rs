@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::address::Address;
 pub use self::load::{ConfigError, Loaded, load};
 use crate::transport::websocket;
-use crate::{delivery, server, session};
+use crate::{delivery, ingest, server, session};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,11 +39,13 @@ pub struct Config {
 pub struct Rtmp {
     /// Where publishers connect. Default `[::]:1935`, the port that every encoder assumes.
     pub address: Address,
+    /// What a publisher may take.
+    pub limits: ingest::Config,
 }
 
 impl Default for Rtmp {
     fn default() -> Self {
-        Self { address: Address::everywhere(1935) }
+        Self { address: Address::everywhere(1935), limits: ingest::Config::default() }
     }
 }
 

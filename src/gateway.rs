@@ -14,7 +14,6 @@ use tracing::{info, warn};
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
-use crate::ingest;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::{Context, Shutdown, http, tcp};
 
@@ -101,7 +100,7 @@ impl Gateway {
         let context = Arc::new(Context {
             http: http::router(registry.clone(), clock),
             registry,
-            ingest: ingest::Config::default(),
+            ingest: config.rtmp.limits,
             delivery: config.delivery,
             session: config.session,
             websocket: config.websocket.keep_alive,

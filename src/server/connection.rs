@@ -19,7 +19,8 @@ use tracing::{Span, debug};
 
 use super::{Context, Shutdown, upgrade};
 use crate::delivery;
-use crate::session::link::LinkError;
+use crate::session::link::{CloseReason, Link, LinkError, PathStats};
+use crate::session::{Event, Flows};
 use crate::transport::pipe_link::PipeLink;
 use crate::transport::websocket::WebSocket;
 
@@ -32,7 +33,7 @@ const MAX_BUFFER: usize = 32 * 1024;
 /// How long a connection may be used for pages. A stranger that reads its answer a byte at a time is gone after this.
 const MAX_PAGES: Duration = Duration::from_secs(600);
 
-/// How long a viewer's connection goes on at shutdown, so that it hears that its stream has ended.
+/// How long the end of a connection that served pages may take.
 const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Serves one connection until its end.
@@ -69,26 +70,57 @@ where
     let mut socket = parts.io.into_inner();
     if is_upgraded.load(Ordering::Relaxed) {
         Span::current().record("transport", "rtwebsocket");
-        let viewer = serve_viewer(socket, &parts.read_buf, context);
-        tokio::select! {
-            () = viewer => {}
-            () = async { shutdown.begun().await; sleep(GOODBYE).await } => {}
-        }
+        serve_viewer(socket, &parts.read_buf, context, shutdown).await;
     } else {
         // TLS says goodbye; a peer that doesn't take it is not waited for.
         let _ = timeout(GOODBYE, socket.shutdown()).await;
     }
 }
 
-async fn serve_viewer<S>(socket: S, leftover: &[u8], context: &Context)
+async fn serve_viewer<S>(socket: S, leftover: &[u8], context: &Context, mut shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let pipe = WebSocket::new(socket, &context.websocket, leftover);
-    let link = PipeLink::new(pipe, context.session.clone(), context.clock);
-    match delivery::serve(link, &context.registry, &context.delivery, context.clock).await {
-        Ok(()) | Err(LinkError::Closed) => debug!("viewer left"),
-        Err(error) => debug!(%error, "viewer lost"),
+    let mut link = PipeLink::new(pipe, context.session.clone(), context.clock);
+    let mut reason = None;
+    let lent = Lent { link: &mut link, reason: &mut reason };
+    let served = tokio::select! {
+        served = delivery::serve(lent, &context.registry, &context.delivery, context.clock) => Some(served),
+        () = shutdown.begun() => None,
+    };
+    match served {
+        None => reason = Some(CloseReason::GoingAway),
+        Some(Ok(())) => debug!("viewer left"),
+        Some(Err(error)) => debug!(%error, "viewer lost"),
+    }
+    if let Some(reason) = reason {
+        link.close(reason).await;
+    }
+}
+
+/// A link that is taken back at shutdown, to say goodbye on it.
+struct Lent<'a, L> {
+    link: &'a mut L,
+    /// Why it is to be closed, once its user wants that.
+    reason: &'a mut Option<CloseReason>,
+}
+
+impl<L: Link> Link for Lent<'_, L> {
+    async fn next(&mut self) -> Result<Event, LinkError> {
+        self.link.next().await
+    }
+
+    fn flows(&mut self) -> &mut Flows {
+        self.link.flows()
+    }
+
+    fn path(&self) -> PathStats {
+        self.link.path()
+    }
+
+    async fn close(self, reason: CloseReason) {
+        *self.reason = Some(reason);
     }
 }
 

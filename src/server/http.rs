@@ -29,8 +29,8 @@ struct Streams {
 /// One stream that is being published.
 #[derive(Debug, Serialize)]
 struct Stream {
-    /// `app/name`.
-    path: String,
+    app: String,
+    name: String,
     viewers: usize,
     bits_per_second: u64,
     online_seconds: u64,
@@ -60,8 +60,11 @@ async fn streams(State((registry, clock)): State<(Registry, Clock)>) -> impl Int
 
 impl From<StreamSummary> for Stream {
     fn from(summary: StreamSummary) -> Self {
+        // The name is the last part, as in the pages' paths.
+        let (app, name) = summary.path.as_str().rsplit_once('/').unwrap_or_default();
         Self {
-            path: summary.path.to_string(),
+            app: app.into(),
+            name: name.into(),
             viewers: summary.viewers,
             bits_per_second: summary.bits_per_second,
             online_seconds: summary.online_for.as_secs(),
@@ -121,8 +124,7 @@ mod tests {
         let path = StreamPath::new("live", "demo").unwrap();
         let _publisher = registry.publish(&path, Clock.now());
         let _viewer = registry.subscribe(&path);
-        let expected =
-            r#"{"streams":[{"path":"live/demo","viewers":1,"bits_per_second":0,"online_seconds":0,"frames":0}]}"#;
+        let expected = r#"{"streams":[{"app":"live","name":"demo","viewers":1,"bits_per_second":0,"online_seconds":0,"frames":0}]}"#;
         assert_eq!(ask(&registry, Method::GET, "/api/v1/streams").await.1, expected);
     }
 }
