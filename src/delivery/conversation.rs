@@ -87,7 +87,7 @@ impl<'a> Conversation<'a> {
         match event {
             Event::Opened { flow, metadata, answers } => self.handle_opened(flows, flow, metadata, answers),
             Event::Message { flow, payload } => self.handle_message(flows, flow, payload, now),
-            Event::Gap { .. } => Ok(()),
+            Event::Gap { .. } | Event::Room => Ok(()),
             Event::Closed { flow } => self.handle_closed(flow),
             Event::Rejected { flow, .. } => self.handle_rejected(flow),
         }

@@ -24,6 +24,7 @@ pub struct Flows {
     pub(super) answers: VecDeque<Answer>,
     pub(super) events: VecDeque<Event>,
     pub(super) queued: usize,
+    room_below: Option<usize>,
     pub(super) abandoned: u64,
     /// Numbers given back, oldest first, so that one is not used again soon.
     free: VecDeque<SendFlow>,
@@ -57,6 +58,7 @@ impl Flows {
             answers: VecDeque::new(),
             events: VecDeque::new(),
             queued: 0,
+            room_below: None,
             abandoned: 0,
             free: VecDeque::new(),
             next_flow: 0,
@@ -187,6 +189,12 @@ impl Flows {
         self.senders.get(&flow).map_or(0, |sender| sender.queued)
     }
 
+    /// Asks for one [`Event::Room`], when less than `below` bytes are queued.
+    pub fn tell_room(&mut self, below: usize) {
+        self.room_below = Some(below);
+        self.check_room();
+    }
+
     /// Messages of ours given up so far, over all flows: by deadline, by group and by hand.
     pub fn abandoned(&self) -> u64 {
         self.abandoned
@@ -233,6 +241,7 @@ impl Flows {
         let before = sender.queued;
         let turn = sender.turn(now, allowance);
         self.queued -= before - sender.queued;
+        self.check_room();
         match turn {
             Turn::Idle => {}
             Turn::Abandon { messages } => {
@@ -259,6 +268,12 @@ impl Flows {
             && self.receivers.get(&flow).is_some_and(|receiver| receiver.verdict == Verdict::Asked)
         {
             self.reject(flow, 0, "not accepted");
+        }
+    }
+
+    fn check_room(&mut self) {
+        if self.room_below.take_if(|below| self.queued < *below).is_some() {
+            self.events.push_back(Event::Room);
         }
     }
 

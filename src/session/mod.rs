@@ -212,4 +212,6 @@ pub enum Event {
         /// The peer's words.
         text: String,
     },
+    /// Less is queued now than [`Flows::tell_room`] was given.
+    Room,
 }

@@ -32,10 +32,10 @@ impl<P: MessagePipe> PipeLink<P> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
         loop {
+            self.transmit(cx)?;
             if let Some(event) = self.session.poll_event() {
                 return Poll::Ready(Ok(event));
             }
-            self.transmit(cx)?;
             if self.session.accepts_input()
                 && let Poll::Ready(input) = self.pipe.poll_recv(cx)?
             {

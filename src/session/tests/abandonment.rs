@@ -39,7 +39,7 @@ fn write(
 fn gaps(pair: &Pair) -> u64 {
     let gap = |event: &Event| match event {
         Event::Gap { messages, .. } => *messages,
-        Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } | Event::Rejected { .. } => 0,
+        Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } | Event::Rejected { .. } | Event::Room => 0,
     };
     pair.right.events.iter().map(|(_, event)| gap(event)).sum()
 }

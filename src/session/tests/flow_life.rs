@@ -160,3 +160,18 @@ fn a_full_queue_refuses_and_takes_again_once_it_has_gone_out() {
     pair.settle();
     assert_eq!(pair.left.session.flows().queued(), 0);
 }
+
+#[test]
+fn room_is_told_once_and_only_when_there_is_some() {
+    let (mut pair, flow) = with_flow(1 << 20);
+    pair.left.link.buffer = 0;
+    pair.left.session.flows().write(flow, filled(0, 10_000)).unwrap();
+    pair.left.session.flows().tell_room(5000);
+    pair.settle();
+    assert_eq!(pair.left.events, []);
+    pair.left.link.buffer = 16 << 10;
+    pair.settle();
+    pair.left.session.flows().write(flow, filled(0, 10_000)).unwrap();
+    pair.settle();
+    assert_eq!(pair.left.events.iter().map(|(_, event)| event).collect::<Vec<_>>(), [&Event::Room]);
+}

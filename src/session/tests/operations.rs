@@ -95,7 +95,7 @@ proptest! {
         prop_assert_eq!(pair.left.session.path().in_flight, 0);
         let lost: u64 = pair.right.events.iter().map(|(_, event)| match event {
             Event::Gap { messages, .. } => *messages,
-            Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } | Event::Rejected { .. } => 0,
+            Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } | Event::Rejected { .. } | Event::Room => 0,
         }).sum();
         let delivered = pair.right.messages().len() as u64;
         if rejected {

@@ -188,6 +188,6 @@ impl SimLink {
 pub(super) fn message_of(event: &Event) -> Option<Bytes> {
     match event {
         Event::Message { payload, .. } => Some(payload.clone()),
-        Event::Opened { .. } | Event::Gap { .. } | Event::Closed { .. } | Event::Rejected { .. } => None,
+        Event::Opened { .. } | Event::Gap { .. } | Event::Closed { .. } | Event::Rejected { .. } | Event::Room => None,
     }
 }
