@@ -84,10 +84,13 @@ fn demo(loaded: &Loaded, port: Option<u16>) -> Result<()> {
             bail!("{}: the demo publishes through rtmp.address: leave it on", loaded.place("rtmp.address"));
         };
         writeln!(io::stdout(), "{}", demo::url(&gateway)).context("can't print the page's address")?;
-        tokio::select! {
-            () = gateway.run(stop_signal()) => {}
-            () = demo::publish(rtmp) => {}
-        }
+        let until_stopped = async {
+            tokio::select! {
+                () = stop_signal() => {}
+                () = demo::publish(rtmp) => {}
+            }
+        };
+        gateway.run(until_stopped).await;
         Ok(())
     })
 }

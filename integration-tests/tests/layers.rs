@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Module → the modules that it may import.
@@ -12,7 +13,7 @@ fn every_import_points_down_the_layer_table() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
     let table = read_table(&fs::read_to_string(source.join("lib.rs")).unwrap());
     let mut wrong = Vec::new();
-    for file in rust_files(&source) {
+    for file in rust_files(&source).unwrap() {
         let Some(importer) = module_of(file.strip_prefix(&source).unwrap()) else { continue };
         let allowed = table.get(&importer).unwrap_or_else(|| panic!("{importer} is missing in the layer table"));
         for imported in imports(&fs::read_to_string(&file).unwrap()) {
@@ -50,17 +51,17 @@ fn quoted(text: &str) -> impl Iterator<Item = String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned)
 }
 
-fn rust_files(directory: &Path) -> Vec<PathBuf> {
+fn rust_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
         if path.is_dir() {
-            files.extend(rust_files(&path));
+            files.extend(rust_files(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
     }
-    files
+    Ok(files)
 }
 
 /// The top module that a file belongs to; none for the program itself, which is above all of them.

@@ -75,6 +75,8 @@ pub async fn serve(listener: TcpListener, port: Port, context: Arc<Context>, mut
         match accepted {
             Ok((socket, peer)) => {
                 back_off = MIN_BACK_OFF;
+                // On a port for both families, IPv4 comes as ::ffff:a.b.c.d.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let Ok(permit) = Arc::clone(&context.connections).try_acquire_owned() else {
                     debug!(%peer, "connection limit reached");
                     continue;
