@@ -36,6 +36,7 @@ const nextPaint = self.requestAnimationFrame?.bind(self) ?? ((callback) => setTi
  * @property {number} framesShown
  * @property {number} framesDropped frames that came but were too late to be shown
  * @property {number} audioSeconds seconds of sound that were played
+ * @property {number} underruns how often there was no sound where some was due
  * @property {boolean} audioLeads whether the audio clock leads, and not the wall clock
  * @property {number | undefined} delayMs
  * @property {number} targetMs what the delay without the round trip should be
@@ -197,7 +198,7 @@ export class Viewer {
 		this.#schedule.handleReceived(now, unit.track, time);
 		if (track) track.push(unit, time);
 		else this.#audio.push(now, unit, time);
-		this.#video.advance(this.#position(now) ?? -Infinity);
+		this.#video.advance(now, this.#position(now) ?? -Infinity);
 		this.#setState(State.PLAYING);
 	}
 
@@ -212,8 +213,9 @@ export class Viewer {
 
 	#repeat() {
 		if (this.#life.signal.aborted) return;
-		const position = this.#position(performance.now());
-		if (position !== undefined && !this.#paused) this.#video.present(position, (frame) => this.#draw(frame));
+		const now = performance.now();
+		const position = this.#position(now);
+		if (position !== undefined && !this.#paused) this.#video.present(now, position, (frame) => this.#draw(frame));
 		nextPaint(() => this.#repeat());
 	}
 
@@ -253,6 +255,7 @@ export class Viewer {
 			framesShown: this.#video.framesShown,
 			framesDropped: this.#video.framesDropped,
 			audioSeconds: this.#audio.seconds,
+			underruns: this.#audio.underruns,
 			audioLeads: this.#audio.time(now) !== undefined,
 			delayMs: position === undefined || edge === undefined ? undefined : edge - position + (rttMs ?? 0) / 2,
 			targetMs: this.#schedule.target(now),

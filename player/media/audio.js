@@ -21,22 +21,24 @@ const MAX_DECODING = 64;
 export class AudioTrack {
 	/** Seconds of sound that were played. */
 	seconds = 0;
-	/** What waits to be played, in milliseconds. */
-	bufferedMs = 0;
+	/** How often it ran out. */
+	underruns = 0;
 
 	#schedule;
 	#handleFormat;
 	#handleTrouble;
 	/** @type {AudioDecoder | undefined} */
 	#decoder;
+	/** @type {number[]} Times of the units in the decoder; it puts out a chunk for each, but its own idea of their times. */
+	#decoding = [];
+	#isFirst = true;
 	/** @type {AudioDecoderConfig | undefined} */
 	#config;
 	/** @type {AudioFormat | undefined} */
 	#format;
-	/** @type {{ port: MessagePort, format: AudioFormat, latencyMs: number, secondsBefore: number } | undefined} */
+	/** @type {{ port: MessagePort, format: AudioFormat, latencyMs: number, secondsBefore: number, underruns: number } | undefined} */
 	#output;
 	#clock = new AudioClock();
-	#underruns = 0;
 
 	/**
 	 * @param {import("./schedule.js").Schedule} schedule
@@ -57,9 +59,7 @@ export class AudioTrack {
 	setOutput(output) {
 		this.#output?.port.close();
 		this.reset();
-		this.#underruns = 0;
-		this.bufferedMs = 0;
-		this.#output = output && { ...output, latencyMs: 0, secondsBefore: this.seconds };
+		this.#output = output && { ...output, latencyMs: 0, secondsBefore: this.seconds, underruns: 0 };
 		if (!output) return this.#closeDecoder();
 		output.port.onmessage = ({ data }) => this.#handleReport(performance.now(), data);
 	}
@@ -85,7 +85,8 @@ export class AudioTrack {
 		if (kind === "unsupported") return this.#handleTrouble("this player does not know the audio codec");
 		if (!this.#output || !this.#config || time + LATE_MS < (this.#schedule.due(now) ?? -Infinity)) return;
 		this.#decoder ??= this.#open(this.#config);
-		if (this.#decoder.decodeQueueSize > MAX_DECODING) return;
+		if (this.#decoding.length > MAX_DECODING) return;
+		this.#decoding.push(time);
 		try {
 			this.#decoder.decode(new EncodedAudioChunk({ type: "key", timestamp: time * 1000, data: payload }));
 		} catch (error) {
@@ -146,6 +147,7 @@ export class AudioTrack {
 
 	/** @param {AudioData} data */
 	#handleDecoded(data) {
+		const time = this.#timeOf(data);
 		// What the configuration says is only half of the truth when the bands are extended implicitly.
 		this.#want({ sampleRate: data.sampleRate, channels: data.numberOfChannels });
 		if (!this.#output || this.#output.format.sampleRate !== data.sampleRate) return;
@@ -154,8 +156,22 @@ export class AudioTrack {
 			data.copyTo(plane, { planeIndex, format: "f32-planar" });
 			return plane;
 		});
-		const message = { time: data.timestamp / 1000, planes };
+		const message = { time, planes };
 		this.#output.port.postMessage(message, planes.map((plane) => plane.buffer));
+	}
+
+	/**
+	 * When a chunk is to be heard. Chromium counts samples from the first chunk on, so that its times know nothing of
+	 * gaps; others begin with the second. So the first is found by its time, and the rest follow one by one.
+	 *
+	 * @param {AudioData} data
+	 * @returns {number} in milliseconds
+	 */
+	#timeOf({ timestamp }) {
+		const time = timestamp / 1000;
+		if (this.#isFirst) while (this.#decoding.length > 1 && this.#decoding[1] <= time) this.#decoding.shift();
+		this.#isFirst = false;
+		return this.#decoding.shift() ?? time;
 	}
 
 	/**
@@ -165,10 +181,12 @@ export class AudioTrack {
 	#handleReport(now, report) {
 		if (!this.#output) return;
 		this.seconds = this.#output.secondsBefore + report.seconds;
-		this.bufferedMs = report.bufferedMs;
 		this.#clock.handleReport(now, report);
-		if (report.underruns > this.#underruns) this.#schedule.handleUnderrun(now);
-		this.#underruns = report.underruns;
+		if (report.underruns > this.#output.underruns) {
+			this.#output.underruns = report.underruns;
+			this.underruns++;
+			this.#schedule.handleUnderrun(now);
+		}
 		const due = this.#schedule.due(now);
 		if (due === undefined) return;
 		const from = steerAudio({ playing: report.playing, time: this.#clock.time(now) ?? report.time }, due);
@@ -192,5 +210,7 @@ export class AudioTrack {
 	#closeDecoder() {
 		if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
 		this.#decoder = undefined;
+		this.#decoding = [];
+		this.#isFirst = true;
 	}
 }

@@ -19,11 +19,11 @@
 /** Target delay when the gateway gives no hint, in milliseconds. */
 export const DEFAULT_TARGET_MS = 150;
 /** Least target: decoding and the steps in which audio is taken need this much. In milliseconds. */
-export const MIN_TARGET_MS = 60;
+export const MIN_TARGET_MS = 50;
 /** What lateness may add to the hint, in milliseconds: the rest is a stall, that no buffer should be grown for. */
 export const MAX_EXTRA_MS = 200;
 /** Spare time on top of the lateness that was seen, in milliseconds. */
-export const SPARE_MS = 40;
+export const SPARE_MS = 30;
 /** How far audio may lag behind what is due before samples are skipped, in milliseconds. */
 export const SKIP_MARGIN_MS = 60;
 
@@ -52,7 +52,7 @@ export class Schedule {
 	#leastBefore = Infinity;
 	#windowEnds = -Infinity;
 
-	#lateness = DEFAULT_TARGET_MS / 2 - SPARE_MS;
+	#lateness = firstLateness(DEFAULT_TARGET_MS);
 	/** When that was; it is not forgotten before the first frame. */
 	#latenessAt = Infinity;
 	/** @type {Map<string, Track>} */
@@ -66,7 +66,7 @@ export class Schedule {
 	setHint(ms) {
 		if (!Number.isFinite(ms) || ms < 0) return;
 		this.#hint = ms;
-		this.#setLateness(Infinity, Math.max(ms / 2 - SPARE_MS, 0));
+		this.#setLateness(Infinity, firstLateness(ms));
 	}
 
 	/** Forgets the path but not the lateness: what comes next is on another time line. */
@@ -176,6 +176,15 @@ export class Schedule {
 	#latenessNow(now) {
 		return this.#lateness * 2 ** (-Math.max(now - this.#latenessAt, 0) / HALF_LIFE_MS);
 	}
+}
+
+/**
+ * What is taken for the lateness before any has been seen: a third of the hint is the first target.
+ *
+ * @param {number} hint
+ */
+function firstLateness(hint) {
+	return Math.max(hint / 3 - SPARE_MS, 0);
 }
 
 /**

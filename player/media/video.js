@@ -8,6 +8,8 @@ import { avcConfig } from "./codec.js";
 
 /** How many decoded frames may wait: hardware decoders stop when many of theirs are held. */
 const MAX_DECODED = 8;
+/** After a start, what is late in this time is the past, from before it was joined, and not lost. In milliseconds. */
+const JOIN_MS = 1000;
 /** How many units may wait to be decoded, before all up to the newest key frame are given up. */
 const MAX_WAITING = 240;
 
@@ -17,7 +19,7 @@ const MAX_WAITING = 240;
 export class VideoTrack {
 	/** Frames that were shown. */
 	framesShown = 0;
-	/** Frames that came but were not shown, but for those older than the moment of joining. */
+	/** Frames that came but were not shown, but for those of a group that was joined in its middle. */
 	framesDropped = 0;
 
 	#handleTrouble;
@@ -26,8 +28,8 @@ export class VideoTrack {
 	/** @type {VideoDecoderConfig | undefined} */
 	#config;
 	#needsKey = true;
-	/** Nothing that was due has been seen since the last start: what is late is the past, and not lost. */
-	#joining = true;
+	/** When the first frame since the last start was looked at. */
+	#startedAt = Infinity;
 	/** @type {(Frame | "end")[]} */
 	#waiting = [];
 	/** @type {VideoFrame[]} By time. */
@@ -67,7 +69,7 @@ export class VideoTrack {
 	reset() {
 		this.#waiting = [];
 		this.#needsKey = true;
-		this.#joining = true;
+		this.#startedAt = Infinity;
 		this.#closeDecoder();
 		for (const frame of this.#decoded.splice(0)) frame.close();
 	}
@@ -75,30 +77,31 @@ export class VideoTrack {
 	/**
 	 * Gives up what is late and decodes what will be due soon.
 	 *
+	 * @param {number} now
 	 * @param {number} due
 	 */
-	advance(due) {
+	advance(now, due) {
+		if (this.#waiting.length > 0) this.#startedAt = Math.min(this.#startedAt, now);
 		while (this.#decoded.length > 1 && this.#decoded[1].timestamp <= due * 1000) {
 			this.#decoded.shift()?.close();
-			if (!this.#joining) this.framesDropped++;
+			if (now - this.#startedAt > JOIN_MS) this.framesDropped++;
 		}
 		while (this.#waiting.length > 0 && this.#decoded.length + (this.#decoder?.decodeQueueSize ?? 0) < MAX_DECODED) {
-			const next = this.#waiting[0];
-			this.#waiting.shift();
+			const next = this.#waiting.shift();
 			if (next === "end") this.#flush();
-			else this.#decode(next);
-			if (next !== "end" && next.time > due) this.#joining = false;
+			else if (next) this.#decode(next);
 		}
 	}
 
 	/**
 	 * Shows the newest frame that is due, if there is one that was not shown yet.
 	 *
+	 * @param {number} now
 	 * @param {number} due
 	 * @param {(frame: VideoFrame) => void} draw takes the frame over, and closes it
 	 */
-	present(due, draw) {
-		this.advance(due);
+	present(now, due, draw) {
+		this.advance(now, due);
 		const frame = this.#decoded[0];
 		if (!frame || frame.timestamp > due * 1000) return;
 		this.#decoded.shift();

@@ -81,7 +81,7 @@ export function publisher(test, url) {
  * @returns {Promise<{ page: Page, errors: string[] }>}
  */
 export async function browser(test, { mayPlaySound }) {
-	const policy = mayPlaySound ? "no-user-gesture-required" : "user-gesture-required";
+	const policy = mayPlaySound ? "no-user-gesture-required" : "document-user-activation-required";
 	const running = await chromium.launch({
 		executablePath: CHROMIUM,
 		args: [
@@ -135,6 +135,25 @@ export async function until(page, least) {
 	} catch (error) {
 		throw new Error(`waited for ${JSON.stringify(least)}, there is ${JSON.stringify(await stats(page))}`, { cause: error });
 	}
+}
+
+/**
+ * Waits as {@link until} does, but without touching the page: what a test driver evaluates counts as a person's click.
+ * To be called before the page is opened.
+ *
+ * @param {Page} page
+ * @param {Partial<Stats> & { muted?: boolean }} least
+ * @returns {Promise<unknown>}
+ */
+export async function overheard(page, least) {
+	await page.addInitScript(() => {
+		document.addEventListener("stats", (/** @type {any} */ { detail, target }) => console.debug(JSON.stringify({ ...detail, muted: target.muted })), true);
+	});
+	return page.waitForEvent("console", (message) => {
+		if (message.type() !== "debug") return false;
+		const now = JSON.parse(message.text());
+		return Object.entries(least).every(([name, value]) => (typeof value === "number" ? now[name] >= value : now[name] === value));
+	});
 }
 
 /** Fails, saying what to install, where a program is missing. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 
-import { browser, gateway, PATIENCE_MS, publisher, requirePrograms, stats, until } from "./harness.js";
+import { browser, gateway, overheard, PATIENCE_MS, publisher, requirePrograms, stats, until } from "./harness.js";
 
 const SECONDS = 10;
 const options = { timeout: 4 * PATIENCE_MS };
@@ -68,9 +68,11 @@ test("where the browser refuses sound the player starts muted, and is heard afte
 	const { rtmp, http } = await gateway(test);
 	publisher(test, `${rtmp}/live/test`);
 	const { page, errors } = await browser(test, { mayPlaySound: false });
+	const shown = overheard(page, { state: "playing", framesShown: 60, muted: true, audioLeads: false, audioSeconds: 0 });
 	await page.goto(`${http}/watch/live/test`);
-	await until(page, { state: "playing", framesShown: 60, muted: true, audioLeads: false });
-	assert.equal((await stats(page)).audioSeconds, 0);
+	await shown;
+	const { muted, audioSeconds } = await stats(page);
+	assert.deepEqual({ muted, audioSeconds }, { muted: true, audioSeconds: 0 });
 	await page.getByRole("button", { name: "Unmute" }).click();
 	await until(page, { audioSeconds: 1, muted: false, audioLeads: true });
 	assert.deepEqual(errors, []);

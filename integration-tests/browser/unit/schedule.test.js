@@ -30,11 +30,11 @@ test("nothing is due before anything has come", () => {
 	assert.equal(new Schedule().due(1000), undefined);
 });
 
-test("the first target is half of the hint, a calm path's is the least", () => {
+test("the first target is a third of the hint, a calm path's is the least", () => {
 	const schedule = new Schedule();
 	schedule.setHint(300);
 	schedule.handleReceived(1000, "video", 0);
-	assert.equal(Math.round(delay(schedule, 0)), 150);
+	assert.equal(Math.round(delay(schedule, 0)), 100);
 	stream(schedule, FRAME_MS, 60_000);
 	assert.equal(delay(schedule, 60_000), MIN_TARGET_MS);
 });
@@ -42,7 +42,7 @@ test("the first target is half of the hint, a calm path's is the least", () => {
 test("a hint that is none is not taken", () => {
 	const schedule = new Schedule();
 	for (const hint of [NaN, -1, Infinity]) schedule.setHint(hint);
-	assert.equal(schedule.target(0), 75);
+	assert.equal(schedule.target(0), 50);
 });
 
 test("the target covers the lateness that is seen", () => {
@@ -72,7 +72,7 @@ test("a group that is joined in its middle does not raise the target", () => {
 	for (let timestamp = -2000; timestamp < 0; timestamp += 25) schedule.handleReceived(1000, "audio", timestamp);
 	for (let timestamp = -2000; timestamp < 0; timestamp += FRAME_MS) schedule.handleReceived(1010, "video", timestamp);
 	stream(schedule, 0, 1000);
-	assert.ok(delay(schedule, 1000) <= 75);
+	assert.ok(delay(schedule, 1000) <= 51);
 });
 
 test("a stall does not raise the target beyond its bound, and what was due stays due", () => {
@@ -82,7 +82,7 @@ test("a stall does not raise the target beyond its bound, and what was due stays
 	for (let timestamp = 5000; timestamp < 8000; timestamp += FRAME_MS) schedule.handleReceived(9000 + timestamp / 100, "video", timestamp);
 	stream(schedule, 8100, 12_000);
 	assert.ok(delay(schedule, 12_000) <= 150 + MAX_EXTRA_MS);
-	assert.ok(delay(schedule, 12_000) <= 75);
+	assert.ok(delay(schedule, 12_000) <= 51);
 });
 
 test("a path that has become longer is followed within five seconds", () => {
