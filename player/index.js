@@ -4,7 +4,7 @@
 const STREAMS = "/api/v1/streams";
 const INTERVAL_MS = 2000;
 
-/** @typedef {{ path: string, viewers: number, bits_per_second: number }} Stream `path` is `app/name`. */
+/** @typedef {{ app: string, name: string, viewers: number, bits_per_second: number }} Stream */
 
 /** Asks for the list, shows it, and comes back. */
 async function refresh() {
@@ -25,14 +25,14 @@ function show(streams) {
 }
 
 /** @param {Stream} stream */
-function item({ path, viewers, bits_per_second }) {
+function item({ app, name, viewers, bits_per_second }) {
 	const title = document.createElement("strong");
-	title.textContent = path;
+	title.textContent = `${app}/${name}`;
 	const details = document.createElement("span");
 	details.className = "faint";
 	details.textContent = `${viewers === 1 ? "1 viewer" : `${viewers} viewers`} · ${(bits_per_second / 1e6).toFixed(1)} Mbit/s`;
 	const link = document.createElement("a");
-	link.href = `/watch/${path.split("/").map(encodeURIComponent).join("/")}`;
+	link.href = `/watch/${title.textContent.split("/").map(encodeURIComponent).join("/")}`;
 	link.append(title, details);
 	const entry = document.createElement("li");
 	entry.append(link);

@@ -8,8 +8,8 @@
 const PAGES = /^\/(?:watch|embed)(?=\/)/;
 
 /**
- * Reads the address of a stream: `/watch/app/name`, `/app/name`, or either as a full `http(s)` or `ws(s)` URL. The application is
- * one part of the path, the name may be several, and a query belongs to the name.
+ * Reads the address of a stream: `/watch/app/name`, `/app/name`, or either as a full `http(s)` or `ws(s)` URL. The name is the
+ * last part of the path, with the query; the application is what comes before it.
  *
  * @param {string} text
  * @param {string} base what a relative address is relative to
@@ -20,9 +20,11 @@ export function parseSource(text, base) {
 	const url = new URL(text, base);
 	const protocol = url.protocol.replace(/^http/, "ws");
 	if (protocol !== "ws:" && protocol !== "wss:") return undefined;
-	const [app, ...name] = url.pathname.replace(PAGES, "").split("/").filter((part) => part !== "");
-	if (!app || name.length === 0) return undefined;
-	return { url: `${protocol}//${url.host}/${app}`, app: decode(app), name: decode(name.join("/")) + url.search };
+	const parts = url.pathname.replace(PAGES, "").split("/").filter((part) => part !== "");
+	const name = parts.pop();
+	if (!name || parts.length === 0) return undefined;
+	const app = parts.join("/");
+	return { url: `${protocol}//${url.host}/${app}`, app: decode(app), name: decode(name) + url.search };
 }
 
 /** @param {string} text */
