@@ -67,7 +67,8 @@ impl Output {
         self.message(message_type::USER_CONTROL, 0, body.freeze());
     }
 
-    fn message(&mut self, kind: u8, stream: u32, body: Bytes) {
+    /// A message of any type.
+    pub(super) fn message(&mut self, kind: u8, stream: u32, body: Bytes) {
         let one_chunk = body.len() <= CHUNK_SIZE as usize;
         let payload =
             MessagePayload { timestamp: RtmpTimestamp::new(0), type_id: kind, message_stream_id: stream, data: body };

@@ -136,13 +136,11 @@ impl Session {
 
     /// Lets the peer publish as it has asked to.
     pub(super) fn accept(&mut self) {
-        let Publishing::Asked { stream, name } = std::mem::replace(&mut self.publishing, Publishing::No) else {
-            return;
-        };
-        self.output.user_control(STREAM_BEGIN, stream);
-        let info = Info::new(Status::PublishStart, "publishing").with("detail", name);
-        self.output.command(stream, &Command::on_status(info));
+        let Publishing::Asked { stream, name } = &self.publishing else { return };
+        let (stream, info) = (*stream, Info::new(Status::PublishStart, "publishing").with("detail", name.as_str()));
         self.publishing = Publishing::Yes { stream, time: Unwrapper::default() };
+        self.output.user_control(STREAM_BEGIN, stream);
+        self.output.command(stream, &Command::on_status(info));
     }
 
     /// Tells the peer that it may not publish, or not any more.
