@@ -5,6 +5,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::{Config, Frame};
+use crate::media::codec::{self, AudioInfo, TrackInfo, VideoInfo};
 use crate::media::time::{Continuity, Timeline, Timestamp};
 use crate::media::{Track, Unit, UnitKind};
 
@@ -61,6 +62,8 @@ pub(super) struct Cache {
     key_seen: bool,
     publishers: u64,
     frames: u64,
+    video: Option<VideoInfo>,
+    audio: Option<AudioInfo>,
 }
 
 impl Cache {
@@ -80,6 +83,8 @@ impl Cache {
             key_seen: false,
             publishers: 0,
             frames: 0,
+            video: None,
+            audio: None,
         }
     }
 
@@ -103,6 +108,8 @@ impl Cache {
         self.last_video = None;
         self.key_seen = false;
         self.frames = 0;
+        self.video = None;
+        self.audio = None;
         self.push(Entry::Offline(self.newest_timestamp()));
     }
 
@@ -121,6 +128,11 @@ impl Cache {
             self.group += 1;
             self.group_began = unit.timestamp;
             self.newest_group = Some(Start { position: self.end(), setup: self.setup.clone() });
+        }
+        match codec::describe(&unit) {
+            Some(TrackInfo::Video(video)) => self.video = Some(video),
+            Some(TrackInfo::Audio(audio)) => self.audio = Some(audio),
+            None => {}
         }
         self.key_seen |= unit.kind == UnitKind::Key;
 
@@ -171,6 +183,11 @@ impl Cache {
     /// Frames of the present publisher.
     pub(super) fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// What the present publisher's configurations say.
+    pub(super) fn tracks(&self) -> (Option<&VideoInfo>, Option<&AudioInfo>) {
+        (self.video.as_ref(), self.audio.as_ref())
     }
 
     /// Bits a second over the `window` before `now`, or over what is kept of it.

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::cache::Cache;
 use super::{Config, Publisher, StreamPath, Subscriber};
+use crate::media::codec::{AudioInfo, VideoInfo};
 
 /// Over how much of its newest past a stream's bit rate is told.
 const BITRATE_WINDOW: Duration = Duration::from_secs(5);
@@ -31,6 +32,10 @@ pub struct StreamSummary {
     pub bits_per_second: u64,
     /// Messages of the present publisher so far.
     pub frames: u64,
+    /// What its video configuration says, once there is one that can be read.
+    pub video: Option<VideoInfo>,
+    /// What its audio configuration says, once there is one that can be read.
+    pub audio: Option<AudioInfo>,
 }
 
 /// One stream: its log, and the bell that rings when something is appended.
@@ -82,8 +87,7 @@ impl Registry {
     /// The newest wins: a publisher whose connection died without a word must not keep its successor out. The one before
     /// learns of it from its next [`Publisher::append`].
     pub fn publish(&self, path: &StreamPath, now: Instant) -> Publisher {
-        let lease = self.shared.lease(path, Role::Publisher, Some(now));
-        Publisher::new(lease)
+        Publisher::new(self.shared.lease(path, Role::Publisher, Some(now)))
     }
 
     /// Attaches a viewer, published yet or not. The first item is `Online` only once a publisher is there.
@@ -104,12 +108,15 @@ impl Slot {
     fn summary(&self, path: &StreamPath, now: Instant) -> Option<StreamSummary> {
         let cache = self.stream.read();
         cache.publisher()?;
+        let (video, audio) = cache.tracks();
         Some(StreamSummary {
             path: path.clone(),
             online_for: now.saturating_duration_since(self.online_since?),
             viewers: self.viewers,
             bits_per_second: cache.bitrate(now, BITRATE_WINDOW),
             frames: cache.frames(),
+            video: video.cloned(),
+            audio: audio.cloned(),
         })
     }
 }

@@ -267,6 +267,16 @@ fn the_bit_rate_is_that_of_the_last_seconds() {
     assert_eq!(summary.frames, 1000);
 }
 
+#[test]
+fn a_stream_is_described_by_its_configuration() {
+    let mut stream = Stream::new(Config::default());
+    let mut message = BytesMut::zeroed(MESSAGE_HEADER_LEN);
+    message.extend_from_slice(&[0xaf, 0, 0x11, 0x90]);
+    stream.append(Unit::new(Track::Audio, UnitKind::Configuration, Timestamp::default(), 0, message));
+    let audio = stream.registry.streams(stream.start)[0].audio.clone().unwrap();
+    assert_eq!((audio.codec.as_str(), audio.sample_rate, audio.channels), ("mp4a.40.2", 48_000, 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiting_viewers_are_woken_by_an_append() {
     let mut stream = Stream::new(Config::default());

@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::player;
 use crate::broadcast::{Registry, StreamSummary};
 use crate::clock::Clock;
+use crate::media::codec::{AudioInfo, VideoInfo};
 
 /// The answer of `/api/v1/streams`.
 #[derive(Debug, Serialize)]
@@ -36,6 +37,24 @@ struct Stream {
     online_seconds: u64,
     /// Messages of the present publisher so far.
     frames: u64,
+    video: Option<Video>,
+    audio: Option<Audio>,
+}
+
+/// Its picture; sizes in pixels, `null` where they can't be told.
+#[derive(Debug, Serialize)]
+struct Video {
+    codec: String,
+    width: Option<u32>,
+    height: Option<u32>,
+}
+
+/// Its sound; the rate in samples a second.
+#[derive(Debug, Serialize)]
+struct Audio {
+    codec: String,
+    sample_rate: u32,
+    channels: u8,
 }
 
 /// Everything that is served over HTTP.
@@ -69,6 +88,12 @@ impl From<StreamSummary> for Stream {
             bits_per_second: summary.bits_per_second,
             online_seconds: summary.online_for.as_secs(),
             frames: summary.frames,
+            video: summary.video.map(|VideoInfo { codec, width, height }| Video { codec, width, height }),
+            audio: summary.audio.map(|AudioInfo { codec, sample_rate, channels }| Audio {
+                codec,
+                sample_rate,
+                channels,
+            }),
         }
     }
 }
@@ -124,7 +149,7 @@ mod tests {
         let path = StreamPath::new("live", "demo").unwrap();
         let _publisher = registry.publish(&path, Clock.now());
         let _viewer = registry.subscribe(&path);
-        let expected = r#"{"streams":[{"app":"live","name":"demo","viewers":1,"bits_per_second":0,"online_seconds":0,"frames":0}]}"#;
+        let expected = r#"{"streams":[{"app":"live","name":"demo","viewers":1,"bits_per_second":0,"online_seconds":0,"frames":0,"video":null,"audio":null}]}"#;
         assert_eq!(ask(&registry, Method::GET, "/api/v1/streams").await.1, expected);
     }
 }
