@@ -2,8 +2,8 @@
 //!
 //! `raw`: the RTMP message as it is, audio on one flow and video on another, configurations as the flow's preamble.
 //!
-//! Invariant: a configuration that is the same as the last one is never sent again. Genuine clients take even an
-//! identical AVC configuration for a reason to drop pictures until the next key frame.
+//! Invariant: while a publisher stays, a configuration that is the same as the last one is never sent again. Genuine
+//! clients take even an identical AVC configuration for a reason to drop pictures until the next key frame.
 
 use std::time::Instant;
 
@@ -74,6 +74,12 @@ impl Raw {
             lane.outlet.finish(flows);
             lane.configuration = Bytes::new();
         }
+    }
+
+    /// Takes in that another publisher begins: with configurations and a key frame, whatever was before.
+    pub(super) fn handle_online(&mut self) {
+        self.audio.configuration = Bytes::new();
+        self.video.configuration = Bytes::new();
     }
 
     /// Takes in that the viewer rejected a flow.

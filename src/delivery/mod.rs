@@ -13,6 +13,8 @@ mod outlet;
 mod play;
 mod policy;
 mod query;
+#[cfg(test)]
+mod tests;
 
 use std::future::pending;
 use std::time::Instant;

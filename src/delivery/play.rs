@@ -189,6 +189,7 @@ impl Stream {
                 if std::mem::replace(&mut playing.published, true) {
                     return Ok(());
                 }
+                self.raw.handle_online();
                 let info =
                     Info::new(Status::PlayPublishNotify, "Being published").with("detail", playing.name.as_str());
                 self.notify(flows, info)
