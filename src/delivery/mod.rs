@@ -41,7 +41,8 @@ enum Step {
 /// # Errors
 /// [`LinkError`] when the connection failed or the peer broke the protocol.
 pub async fn serve<L: Link>(mut link: L, registry: &Registry, config: &Config, clock: Clock) -> Result<(), LinkError> {
-    let bound = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX);
+    // A bound of nothing would be never to send anything.
+    let bound = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX).max(1);
     let mut conversation = Conversation::new(registry, config);
     loop {
         let room = link.flows().queued() < bound;

@@ -73,10 +73,10 @@ impl End {
 impl Link for End {
     async fn next(&mut self) -> Result<Event, LinkError> {
         loop {
+            let busy = self.transmit();
             if let Some(event) = self.session.poll_event() {
                 return Ok(event);
             }
-            let busy = self.transmit();
             let far = Clock.now() + Duration::from_secs(3600);
             let timer = self.session.poll_timeout().map_or(far, |(at, _)| at);
             select! {
@@ -271,7 +271,7 @@ impl Viewer {
                 }
                 Event::Closed { flow } => self.closed.push(flow),
                 Event::Rejected { flow, .. } => self.rejected.push(flow),
-                Event::Gap { .. } => {}
+                Event::Gap { .. } | Event::Room => {}
             }
         }
     }

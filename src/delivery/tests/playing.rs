@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use super::double::{Heard, Viewer, append, append_sized, publish, registry};
 use crate::broadcast::{Publisher, Registry};
 use crate::clock::Clock;
@@ -316,6 +318,23 @@ async fn a_stalled_line_recovers_in_a_second() {
     let got = over_lines(&[5.0, 5.0, 0.001, 0.001, 0.001, 5.0], 10).await;
     assert!(got.delays[6..].iter().all(|delay| *delay < Duration::from_millis(100)), "{:?}", got.delays);
     assert_eq!(got.pictures.iter().filter(|time| **time >= 6000).count(), 100, "all pictures again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_with_room_for_one_frame_still_passes_all() {
+    let registry = registry();
+    let mut publisher = publish(&registry);
+    append(&mut publisher, &[('V', 0), ('K', 0)]);
+    let times: Vec<_> = (1..=40).map(|number| number * 10).collect();
+    for time in &times {
+        append_sized(&mut publisher, 'd', *time, 4000);
+    }
+    let config = Config { queue_bytes: ByteSize(0), ..Config::default() };
+    let (mut viewer, flow) = Viewer::connected(&registry, config).await;
+    viewer.rate.store(1_000_000, Ordering::Relaxed);
+    viewer.say(flow, "play", vec!["demo".into()]);
+    let heard = words(&viewer.record(Duration::from_secs(1)).await);
+    assert_eq!(heard.iter().filter(|word| word.starts_with('d')).count(), times.len());
 }
 
 #[tokio::test(start_paused = true)]
