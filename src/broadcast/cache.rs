@@ -204,7 +204,8 @@ impl Cache {
             span = age;
             bytes += frame.message.len();
         }
-        let milliseconds = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+        // The first key frame by itself tells nothing of the rate.
+        let milliseconds = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1000);
         (bytes as u64).saturating_mul(8 * 1000) / milliseconds
     }
 
