@@ -230,16 +230,14 @@ export class HeadwaterPlayer extends HTMLElement {
 
 	#render() {
 		this.#say(/** @type {Record<string, string>} */ (MESSAGES)[this.#state] ?? "");
-		this.#start.textContent = this.paused ? "▶" : "❚❚";
-		this.#start.setAttribute("aria-label", this.paused ? "Start" : "Pause");
+		this.#start.textContent = this.paused ? "Start" : "Pause";
 		this.#renderMute();
 	}
 
 	#renderMute() {
-		const text = this.#locked ? "🔇 Click for sound" : this.#muted ? "🔇" : "🔊";
+		const text = this.muted ? "Unmute" : "Mute";
 		if (this.#mute.textContent === text) return;
 		this.#mute.textContent = text;
-		this.#mute.setAttribute("aria-label", this.muted ? "Unmute" : "Mute");
 		if (this.isConnected) this.#emit(EventName.MUTE, this.muted);
 	}
 

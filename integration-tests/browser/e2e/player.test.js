@@ -26,6 +26,26 @@ test("a published stream plays: pictures move, the audio clock runs, nothing is 
 	assert.deepEqual(errors, []);
 });
 
+test("a stream without sound is led by the wall clock", options, async (test) => {
+	const { rtmp, http } = await gateway(test);
+	publisher(test, `${rtmp}/live/test`, { silent: true });
+	const { page, errors } = await browser(test, { mayPlaySound: true });
+	await page.goto(`${http}/watch/live/test`);
+	await until(page, { state: "playing", framesShown: 60, audioLeads: false });
+	const { delayMs = Infinity } = await stats(page);
+	assert.ok(delayMs < 500, `${delayMs} ms behind`);
+	assert.deepEqual(errors, []);
+});
+
+test("a stream plays over TLS", options, async (test) => {
+	const { rtmp, http } = await gateway(test);
+	publisher(test, `${rtmp}/live/test`);
+	const { page, errors } = await browser(test, { mayPlaySound: true });
+	await page.goto(`${http.replace("http:", "https:")}/watch/live/test`);
+	await until(page, { state: "playing", framesShown: 30, audioSeconds: 1 });
+	assert.deepEqual(errors, []);
+});
+
 test("a viewer that is there before the publisher waits for it", options, async (test) => {
 	const { rtmp, http } = await gateway(test);
 	const { page, errors } = await browser(test, { mayPlaySound: true });
