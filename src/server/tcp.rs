@@ -127,7 +127,7 @@ async fn serve_connection(
                     () = shutdown.begun() => {}
                 }
             };
-            work.instrument(info_span!("rtmp", %peer, stream = tracing::field::Empty)).await;
+            work.instrument(info_span!("rtmp", %peer, stream = field::Empty)).await;
         }
         Port::Http => {
             limit_unsent(&socket, context.unsent_bytes);
@@ -195,7 +195,7 @@ fn has_ipv6() -> bool {
 
 /// Keeps what the kernel holds unsent small, since nothing there can be abandoned any more. Where the system has no such
 /// option, delay under congestion is only worse.
-pub fn limit_unsent(socket: &TcpStream, bytes: u32) {
+fn limit_unsent(socket: &TcpStream, bytes: u32) {
     if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(bytes) {
         debug!(%error, "can't bound the unsent bytes");
     }

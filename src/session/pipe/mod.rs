@@ -1,7 +1,7 @@
 //! `Pipe`: RTWebSocket's own bytes over one ordered pipe of messages. Unmodified rtws.js and rtws.py are its peers.
 //!
 //! What may go out is bounded twice: by the window that the peer advertises for each flow, and by what may be in
-//! flight on the whole connection ([`in_flight`]), so that what is sent is never stuck behind what was sent long ago.
+//! flight on the whole connection (`in_flight`), so that what is sent is never stuck behind what was sent long ago.
 //!
 //! Defined by: RTWebSocket (zenomt/rtwebsocket, `protocol`).
 
