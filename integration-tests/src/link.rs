@@ -27,7 +27,7 @@ const RECEIVE_BUFFER: usize = 8 << 10;
 pub struct Conditions {
     /// Bytes a second; `None`: as fast as it goes.
     pub rate: Option<u64>,
-    /// Time under way. [`QUEUE`] chunks at most are, which bounds the rate as well.
+    /// Time under way. `QUEUE` chunks at most are, which bounds the rate as well.
     pub delay: Duration,
     /// At most this much more, by chance.
     pub jitter: Duration,
