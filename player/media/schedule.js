@@ -33,8 +33,10 @@ const WINDOW_MS = 2500;
 const HALF_LIFE_MS = 5000;
 /** A track whose time steps back this far has begun anew, in milliseconds. */
 const DISCONTINUITY_MS = 1000;
+/** For so long a track that begins, or catches up, teaches nothing: decoders start, and pages load. In milliseconds. */
+const SETTLE_MS = 500;
 /** A track that is still late after this time is not catching up, but is that late. In milliseconds. */
-const CATCH_UP_MS = 1000;
+const CATCH_UP_MS = 1500;
 /** What an underrun that lateness does not explain adds to it, in milliseconds. */
 const UNDERRUN_STEP_MS = 25;
 
@@ -158,8 +160,9 @@ export class Schedule {
 	#handleLateness(now, track, lateness) {
 		if (this.#latenessAt === Infinity) this.#latenessAt = now;
 		const known = this.#latenessNow(now);
+		const settling = now - (track.lateSince ?? now);
 		if (lateness > this.#most) track.lateSince = now;
-		else if (lateness <= known || now - (track.lateSince ?? now) > CATCH_UP_MS) track.lateSince = undefined;
+		else if (settling > (lateness <= known ? SETTLE_MS : CATCH_UP_MS)) track.lateSince = undefined;
 		if (track.lateSince === undefined && lateness > known) this.#setLateness(now, lateness);
 	}
 
