@@ -70,22 +70,19 @@ impl StartError {
 }
 
 impl Gateway {
-    /// Takes all ports, certificates first, and begins nothing.
+    /// Takes all ports, then the certificates, and begins nothing.
     ///
     /// # Errors
     /// [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let clock = Clock;
-        let certificates = Certificates::load(&config.tls, clock)?;
-        let tls = certificates.server_config()?;
         let mut ports = Vec::new();
         let mut bind = |key, port, address: Address| -> Result<Option<SocketAddr>, StartError> {
             let Some(address) = address.socket() else { return Ok(None) };
             let refuse = |source| StartError::Bind { key, address, source };
             let listener = tcp::bind(address).map_err(refuse)?;
             let bound = listener.local_addr().map_err(refuse)?;
-            info!(address = %bound, setting = key, "listening");
-            ports.push((port, listener));
+            ports.push((key, port, listener, bound));
             Ok(Some(bound))
         };
         let addresses = Addresses {
@@ -96,6 +93,12 @@ impl Gateway {
         if ports.is_empty() {
             return Err(StartError::AllOff);
         }
+        let certificates = Certificates::load(&config.tls, clock)?;
+        let tls = certificates.server_config()?;
+        for (setting, _, _, address) in &ports {
+            info!(%address, setting, "listening");
+        }
+        let ports = ports.into_iter().map(|(_, port, listener, _)| (port, listener)).collect();
         let registry = Registry::new(config.delivery.cache.clone());
         let context = Arc::new(Context {
             http: http::router(registry.clone(), clock),
