@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -66,11 +66,14 @@ where
         debug!(%error, "connection failed");
         return;
     }
-    let parts = connection.into_parts();
-    let mut socket = parts.io.into_inner();
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    let mut socket = io.into_inner();
+    // A copy, mostly of nothing: the buffer it lies in would live as long as the viewer.
+    let leftover = read_buf.to_vec();
+    drop(read_buf);
     if is_upgraded.load(Ordering::Relaxed) {
         Span::current().record("transport", "rtwebsocket");
-        serve_viewer(socket, &parts.read_buf, context, shutdown).await;
+        serve_viewer(socket, &leftover, context, shutdown).await;
     } else {
         // TLS says goodbye; a peer that doesn't take it is not waited for.
         let _ = timeout(GOODBYE, socket.shutdown()).await;

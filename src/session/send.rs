@@ -7,6 +7,10 @@ use bytes::Bytes;
 
 use super::{Deadline, GroupId, Message, Priority, RecvFlow};
 
+/// Messages that an empty queue keeps room for. A group given to a viewer that joins, or a stall, needs a hundred times
+/// what live frames need, and its room would be kept for the viewer's whole life.
+const QUEUE_KEPT: usize = 8;
+
 /// A flow that this side sends on.
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -147,8 +151,7 @@ impl Sender {
         self.queued -= len;
         let last = first.sent == first.payload.len();
         if last {
-            self.queue.pop_front();
-            self.head += 1;
+            self.pop();
         }
         Turn::Data { payload, last }
     }
@@ -156,6 +159,14 @@ impl Sender {
     /// Whether a turn taken now could send anything, windows allowing.
     pub(super) fn has_work(&self) -> bool {
         !self.announced || !self.queue.is_empty() || self.phase == Phase::Finishing
+    }
+
+    fn pop(&mut self) {
+        self.queue.pop_front();
+        self.head += 1;
+        if self.queue.is_empty() && self.queue.capacity() > QUEUE_KEPT {
+            self.queue.shrink_to(QUEUE_KEPT);
+        }
     }
 
     /// Drops what is not worth sending from the head of the queue and says how many messages that was.
@@ -168,8 +179,7 @@ impl Sender {
             }
             self.broken = Some(first.group);
             self.queued -= first.payload.len() - first.sent;
-            self.queue.pop_front();
-            self.head += 1;
+            self.pop();
             messages += 1;
         }
         messages
