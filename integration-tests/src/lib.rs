@@ -4,8 +4,10 @@
 //! server tested only by its own stack proves nothing.
 
 pub mod clip;
+pub mod compare;
 pub mod fanout;
 pub mod ffmpeg;
+pub mod gateway;
 pub mod link;
 pub mod process;
 pub mod publisher;

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -118,6 +118,24 @@ impl GatewayProcess {
         }
         Ok(Self { process, rtmp, websocket })
     }
+}
+
+/// The gateway's program in the same build as this one, built if need be.
+///
+/// # Errors
+/// When it does not build.
+pub async fn built_gateway() -> Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--package", "headwater", "--bin", "headwater"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    ensure!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().await?.success(), "the gateway does not build");
+    let beside = std::env::current_exe()?;
+    let folder = beside.parent().context("a program lies in a folder")?;
+    // Tests are built one folder deeper.
+    let folder = if folder.ends_with("deps") { folder.parent().context("deps lies in a folder")? } else { folder };
+    Ok(folder.join("headwater"))
 }
 
 /// A port that nobody listens on.

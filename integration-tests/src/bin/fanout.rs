@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use integration_tests::clip::{Clip, Live, SentLog, Stamps};
 use integration_tests::fanout::{Transport, Watched, baseline, viewers};
-use integration_tests::process::{GatewayProcess, Process};
+use integration_tests::process::{GatewayProcess, Process, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::stamp::monotonic;
 use serde::Serialize;
@@ -205,16 +205,4 @@ async fn watch(
 
 fn lines(process: &mut Process) -> Result<Lines<BufReader<ChildStdout>>> {
     Ok(BufReader::new(process.child.stdout.take().context("piped")?).lines())
-}
-
-/// The gateway of the same build.
-async fn built_gateway() -> Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name("headwater");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "headwater", "--bin", "headwater"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    ensure!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().await?.success(), "the gateway does not build");
-    Ok(path)
 }

@@ -1,0 +1,74 @@
+//! A gateway in this process, on free ports.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+use headwater::config::{Address, Config};
+use headwater::gateway::Gateway;
+use headwater::server::tls;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::viewer::PATIENCE;
+
+/// A gateway at work. Dropping it lets it end by itself; [`Running::stop`] waits for that.
+pub struct Running {
+    /// Where publishers go.
+    pub rtmp: SocketAddr,
+    /// Where viewers go.
+    pub websocket: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    _certificates: TempDir,
+}
+
+/// A gateway at its defaults.
+///
+/// # Errors
+/// When it does not start.
+pub async fn gateway() -> Result<Running> {
+    gateway_with(|_| ()).await
+}
+
+/// A gateway with some of its configuration changed.
+///
+/// # Errors
+/// When it does not start.
+pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
+    let local = Address::On((Ipv4Addr::LOCALHOST, 0).into());
+    let certificates = TempDir::new()?;
+    let mut config = Config::default();
+    config.rtmp.address = local;
+    config.websocket.address = local;
+    config.tls = certificate_files(&certificates)?;
+    change(&mut config);
+    let gateway = Gateway::bind(config)?;
+    let addresses = gateway.addresses();
+    let (rtmp, websocket) = (addresses.rtmp.context("rtmp is off")?, addresses.websocket.context("websocket is off")?);
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(gateway.run(async move { stopped.await.unwrap_or_default() }));
+    Ok(Running { rtmp, websocket, stop, task, _certificates: certificates })
+}
+
+impl Running {
+    /// Stops it and waits until it has let everybody go.
+    ///
+    /// # Errors
+    /// When it takes longer than [`PATIENCE`].
+    pub async fn stop(self) -> Result<()> {
+        self.stop.send(()).ok();
+        Ok(timeout(PATIENCE, self.task).await.context("the gateway does not end")??)
+    }
+}
+
+/// Files instead of the development certificate, which would be kept in the folder that the tests happen to run in.
+fn certificate_files(folder: &TempDir) -> Result<tls::Config> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+    fs::write(&certificate, made.cert.pem())?;
+    fs::write(&key, made.signing_key.serialize_pem())?;
+    Ok(tls::Config::Files { certificate, key })
+}

@@ -1,0 +1,57 @@
+//! A publisher that dies and returns goes on with the same stream; its viewers stay.
+
+use anyhow::Result;
+use headwater::media::Track;
+use integration_tests::clip::{Clip, Live, Stamps};
+use integration_tests::gateway::gateway;
+use integration_tests::publisher::Publisher;
+use integration_tests::viewer::{Kind, Record, Recorder, Scheme};
+
+fn live() -> Result<Live> {
+    Ok(Live::new(Clip::demo()?, Stamps::Video, 0))
+}
+
+fn rises(record: &Record, track: Track) -> bool {
+    record.track(track).map(|frame| frame.timestamp).is_sorted()
+}
+
+#[tokio::test]
+async fn the_same_viewer_goes_on_after_its_publisher_was_killed_and_restarted() -> Result<()> {
+    let gateway = gateway().await?;
+    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/again").await?;
+    let first = Publisher::start(gateway.rtmp, "live/again", live()?).await?;
+    viewer.until(|seen| seen.track(Track::Video).count() >= 45).await?;
+    first.kill().await;
+    let seen = viewer.until(|seen| seen.has_status("NetStream.Play.UnpublishNotify")).await?;
+    let before = seen.frames.len();
+    let last = seen.frames.iter().map(|frame| frame.timestamp).max();
+
+    let second = Publisher::start(gateway.rtmp, "live/again", live()?).await?;
+    let seen = viewer
+        .until(|seen| {
+            let new = || seen.frames[before..].iter();
+            new().filter(|frame| frame.kind == Kind::Delta).count() >= 40
+                && new().filter(|frame| frame.kind == Kind::Audio).count() >= 40
+        })
+        .await?;
+    let new = &seen.frames[before..];
+    assert_eq!(seen.statuses.iter().filter(|status| *status == "NetStream.Play.PublishNotify").count(), 2);
+    let video = new.iter().find(|frame| matches!(frame.kind, Kind::Key | Kind::Delta));
+    assert_eq!(video.map(|frame| frame.kind), Some(Kind::Key), "the new publisher's video begins with a key frame");
+    assert!(rises(seen, Track::Video) && rises(seen, Track::Audio), "timestamps go on");
+    assert!(new.iter().all(|frame| Some(frame.timestamp) >= last), "nothing of the new lies in the past");
+    assert_eq!(seen.gaps, []);
+    second.stop().await?;
+    gateway.stop().await
+}
+
+#[tokio::test]
+async fn a_path_that_is_being_published_is_refused_to_others() -> Result<()> {
+    let gateway = gateway().await?;
+    let first = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
+    assert!(Publisher::start(gateway.rtmp, "live/mine", live()?).await.is_err());
+    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/mine").await?;
+    viewer.until(|seen| seen.track(Track::Video).count() >= 30).await?;
+    first.stop().await?;
+    gateway.stop().await
+}
