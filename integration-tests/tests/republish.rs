@@ -5,7 +5,7 @@ use headwater::media::Track;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::gateway::gateway;
 use integration_tests::publisher::Publisher;
-use integration_tests::viewer::{Kind, Record, Recorder, Scheme};
+use integration_tests::viewer::{Kept, Kind, Record, Recorder, Scheme};
 
 fn live() -> Result<Live> {
     Ok(Live::new(Clip::demo()?, Stamps::Video, 0))
@@ -46,12 +46,20 @@ async fn the_same_viewer_goes_on_after_its_publisher_was_killed_and_restarted() 
 }
 
 #[tokio::test]
-async fn a_path_that_is_being_published_is_refused_to_others() -> Result<()> {
+async fn a_publisher_that_returns_before_its_old_connection_is_gone_takes_over() -> Result<()> {
     let gateway = gateway().await?;
-    let first = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
-    assert!(Publisher::start(gateway.rtmp, "live/mine", live()?).await.is_err());
+    let _first = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
     let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/mine").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 30).await?;
-    first.stop().await?;
+    let second = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
+    let from_second = |frame: &&Kept| second.log().all().iter().any(|sent| sent.tag.body == frame.body);
+    let is_second = |seen: &Record| seen.track(Track::Video).next_back().is_some_and(|frame| from_second(&frame));
+    let before = viewer.until(is_second).await?.frames.len() - 1;
+    let seen = viewer.until(|seen| seen.frames.len() > before + 60).await?;
+    assert_eq!(seen.frames[before].kind, Kind::Key);
+    let mut new = seen.frames[before..].iter().filter(|frame| frame.track == Track::Video);
+    assert!(new.all(|frame| frame.kind == Kind::Configuration || from_second(&frame)), "nothing comes from the first");
+    assert!(rises(seen, Track::Video) && rises(seen, Track::Audio), "timestamps go on");
+    second.stop().await?;
     gateway.stop().await
 }

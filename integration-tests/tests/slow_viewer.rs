@@ -39,14 +39,15 @@ async fn a_viewer_at_half_the_rate_keeps_its_sound_stays_live_and_recovers() -> 
     let link = Link::to(gateway.websocket, Conditions::default(), 1).await?;
     let mut viewer = Recorder::play(link.address(), Scheme::Plain, "live/slow").await?;
     let mut other = Recorder::play(gateway.websocket, Scheme::Plain, "live/slow").await?;
+    let over = monotonic() + SLOW + Duration::from_secs(3);
+    let is_over = move |seen: &Record| seen.frames.last().is_some_and(|frame| frame.received > over);
+    let other = tokio::spawn(async move {
+        other.until(is_over).await?;
+        other.leave().await
+    });
     viewer.until(|seen| seen.track(Track::Video).count() >= 30).await?;
 
     let slow_from = monotonic();
-    let is_over = move |seen: &Record| seen.frames.last().is_some_and(|frame| frame.received > slow_from + SLOW);
-    let other = tokio::spawn(async move {
-        other.until(is_over).await.map(|_| ())?;
-        other.leave().await
-    });
     link.set(Conditions { rate: Some(HALF), ..Conditions::default() });
     viewer.until(|_| monotonic() > slow_from + SLOW).await?;
     let slow_to = monotonic();
