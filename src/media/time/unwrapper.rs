@@ -6,13 +6,17 @@ use super::Timestamp;
 const WRAP_MARGIN: u32 = 10_000;
 const BITS_24: u32 = 1 << 24;
 
+/// Where unwrapped time begins: room for the frames of an encoder that stamps its metadata with 0 and then counts from just
+/// below the wrap-around.
+const TURN: i64 = 1 << 32;
+
 /// Follows one publisher's timestamps past their wrap-around.
 ///
 /// One serves all tracks of a publisher, since they share its clock. Steps back, as between interleaved tracks, stay steps
 /// back. Some encoders wrap at 24 bits (after 4 h 40 min), as those do that lack extended timestamps; that's followed too.
 #[derive(Debug, Clone, Default)]
 pub struct Unwrapper {
-    /// The last timestamp, unwrapped. Its low bits are the raw one's, even when a step back leads below zero.
+    /// The last timestamp, unwrapped. Its low bits are the raw one's.
     last: Option<i64>,
     /// The publisher has been seen to wrap at 24 bits.
     short: bool,
@@ -22,7 +26,7 @@ impl Unwrapper {
     /// The point in time that `raw` stands for: the one nearest the last timestamp's.
     pub fn unwrap(&mut self, raw: u32) -> Timestamp {
         let time = match self.last {
-            None => i64::from(raw),
+            None => i64::from(raw) + TURN,
             Some(last) => last.saturating_add(self.step(last, raw)),
         };
         self.last = Some(time);
@@ -53,7 +57,7 @@ mod tests {
 
     fn unwrapped(raw: impl IntoIterator<Item = u32>) -> Vec<u64> {
         let mut unwrapper = Unwrapper::default();
-        raw.into_iter().map(|raw| unwrapper.unwrap(raw).millis()).collect()
+        raw.into_iter().map(|raw| unwrapper.unwrap(raw).millis() - TURN as u64).collect()
     }
 
     #[test]
@@ -81,8 +85,10 @@ mod tests {
     }
 
     #[test]
-    fn a_step_below_zero_is_zero_and_leaves_no_trace() {
-        assert_eq!(unwrapped([5, u32::MAX, 10]), [5, 0, 10]);
+    fn a_step_from_zero_to_before_the_wrap_keeps_later_steps() {
+        let mut unwrapper = Unwrapper::default();
+        let times = [0, u32::MAX - 40, u32::MAX - 7, 25].map(|raw| unwrapper.unwrap(raw).millis());
+        assert_eq!([times[1], times[2], times[3]].map(|time| time - times[1]), [0, 33, 66]);
     }
 
     proptest! {
@@ -96,7 +102,7 @@ mod tests {
                 // A wrap at 24 bits can't be told from a jump back over that distance.
                 prop_assume!(next >= 0);
                 time = next;
-                prop_assert_eq!(unwrapper.unwrap(time as u32).millis(), time as u64);
+                prop_assert_eq!(unwrapper.unwrap(time as u32).millis(), (time + TURN) as u64);
             }
         }
     }
