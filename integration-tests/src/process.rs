@@ -126,9 +126,13 @@ impl GatewayProcess {
 /// When it does not build.
 pub async fn built_gateway() -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What the tests are built with is there already.
-    let profile = if cfg!(debug_assertions) { "test" } else { "release" };
-    cargo.args(["build", "--quiet", "--package", "headwater", "--bin", "headwater", "--profile", profile]);
+    cargo.args(["build", "--quiet", "--package", "headwater", "--bin", "headwater"]);
+    if cfg!(debug_assertions) {
+        // With the features and the profile of the tests, nearly all of it is built already.
+        cargo.args(["--package", "integration-tests", "--profile", "test"]);
+    } else {
+        cargo.arg("--release");
+    }
     ensure!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().await?.success(), "the gateway does not build");
     let beside = std::env::current_exe()?;
     let folder = beside.parent().context("a program lies in a folder")?;
