@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Invariant: no lock is held across an await, and none while frames are decoded, copied or sent.
-//! Invariant: of tokio, only `tokio::sync` is used. Time is an argument.
+//! Invariant: no runtime. Whoever waits leaves a waker; time is an argument.
 
+mod bell;
 mod cache;
 mod config;
 mod path;

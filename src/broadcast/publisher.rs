@@ -22,7 +22,7 @@ pub struct Replaced;
 impl Publisher {
     pub(super) fn new(lease: Lease) -> Self {
         let number = lease.stream.write().go_online();
-        lease.stream.appended.notify_waiters();
+        lease.stream.appended.ring();
         Self { lease, number }
     }
 
@@ -40,7 +40,7 @@ impl Publisher {
         }
         cache.append(unit, now);
         drop(cache);
-        stream.appended.notify_waiters();
+        stream.appended.ring();
         Ok(())
     }
 }
@@ -51,7 +51,7 @@ impl Drop for Publisher {
         if cache.publisher() == Some(self.number) {
             cache.go_offline();
             drop(cache);
-            self.lease.stream.appended.notify_waiters();
+            self.lease.stream.appended.ring();
         }
     }
 }

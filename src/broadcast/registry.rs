@@ -2,8 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
+use super::bell::Bell;
 use super::cache::Cache;
 use super::{Config, Publisher, StreamPath, Subscriber};
 use crate::media::codec::{AudioInfo, VideoInfo};
@@ -42,7 +41,7 @@ pub struct StreamSummary {
 #[derive(Debug)]
 pub(super) struct Stream {
     cache: RwLock<Cache>,
-    pub(super) appended: Notify,
+    pub(super) appended: Bell,
 }
 
 /// Somebody's part in a stream; the stream lives as long as the last of them.
@@ -125,7 +124,7 @@ impl Shared {
     fn lease(self: &Arc<Self>, path: &StreamPath, role: Role, online_since: Option<Instant>) -> Lease {
         let mut streams = self.streams();
         let slot = streams.entry(path.clone()).or_insert_with(|| Slot {
-            stream: Arc::new(Stream { cache: RwLock::new(Cache::new(self.config.clone())), appended: Notify::new() }),
+            stream: Arc::new(Stream { cache: RwLock::new(Cache::new(self.config.clone())), appended: Bell::default() }),
             publishers: 0,
             viewers: 0,
             online_since: None,

@@ -1,4 +1,6 @@
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -16,6 +18,8 @@ use crate::media::{MESSAGE_HEADER_LEN, Track, UnitKind};
 #[derive(Debug)]
 pub struct Subscriber {
     lease: Lease,
+    /// Its place at the stream's bell.
+    seat: usize,
     cursor: Cursor,
 }
 
@@ -43,24 +47,34 @@ struct Got {
 impl Subscriber {
     pub(super) fn new(lease: Lease) -> Self {
         let cursor = Cursor::join(&lease.stream.read());
-        Self { lease, cursor }
+        let seat = lease.stream.appended.sit();
+        Self { lease, seat, cursor }
     }
 
     /// The next item, waiting until there is one. Cancel safe.
     pub async fn next(&mut self) -> Item {
-        loop {
-            // Made before looking, so that what is appended in between is not missed.
-            let appended = self.lease.stream.appended.notified();
-            if let Some(item) = self.cursor.advance(&self.lease.stream.read()) {
-                return item;
-            }
-            appended.await;
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The next item, or the task is woken when there is one.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Item> {
+        if let Some(item) = self.try_next() {
+            return Poll::Ready(item);
         }
+        self.lease.stream.appended.wait(self.seat, context.waker());
+        // What was appended in between has rung for others only.
+        self.try_next().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// The next item if there is one now.
     pub fn try_next(&mut self) -> Option<Item> {
         self.cursor.advance(&self.lease.stream.read())
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.lease.stream.appended.leave(self.seat);
     }
 }
 

@@ -16,8 +16,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -120,18 +119,16 @@ impl<'a> Conversation<'a> {
         self.streams.values().filter_map(Stream::poll_timeout).min()
     }
 
-    /// What happens next to any stream that is played, waiting until something does. Cancel safe.
-    pub(super) fn next_item(&mut self) -> impl Future<Output = (StreamId, Item)> + Send {
-        let waits = self.streams.iter_mut().filter_map(|(&id, stream)| Some((id, stream.subscriber()?)));
-        let mut waits: Vec<_> =
-            waits.map(|(id, subscriber)| Box::pin(async move { (id, subscriber.next().await) })).collect();
-        poll_fn(move |context| {
-            let ready = waits.iter_mut().find_map(|wait| match wait.as_mut().poll(context) {
-                Poll::Ready(item) => Some(item),
-                Poll::Pending => None,
-            });
-            ready.map_or(Poll::Pending, Poll::Ready)
-        })
+    /// What happens next to any stream that is played, or the task is woken when something does.
+    pub(super) fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<(StreamId, Item)> {
+        for (&id, stream) in &mut self.streams {
+            if let Some(subscriber) = stream.subscriber()
+                && let Poll::Ready(item) = subscriber.poll_next(context)
+            {
+                return Poll::Ready((id, item));
+            }
+        }
+        Poll::Pending
     }
 
     /// What has happened already to any stream that is played.

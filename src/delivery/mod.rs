@@ -16,7 +16,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::time::Instant;
 
 use tokio::select;
@@ -51,16 +51,16 @@ pub async fn serve<L: Link>(mut link: L, registry: &Registry, config: &Config, c
             link.flows().tell_room(bound);
         }
         let timeout = conversation.poll_timeout();
-        // What has been queued goes out before more is read.
+        // Whatever is ready is queued before the link is asked to send, for it to go out in one write.
         let step = select! {
             biased;
+            (stream, item) = poll_fn(|context| conversation.poll_item(context)), if room => Step::Item(stream, item),
             event = link.next() => match event {
                 Ok(event) => Step::Event(event),
                 Err(LinkError::Closed) => return Ok(()),
                 Err(error) => return Err(error),
             },
             () = reached(timeout) => Step::Timeout,
-            (stream, item) = conversation.next_item(), if room => Step::Item(stream, item),
         };
         let now = clock.now();
         let flows = link.flows();
@@ -68,7 +68,6 @@ pub async fn serve<L: Link>(mut link: L, registry: &Registry, config: &Config, c
             Step::Event(event) => conversation.handle_event(flows, event, now),
             Step::Timeout => conversation.handle_timeout(flows, now),
             Step::Item(stream, item) => {
-                // All that is ready is queued at once, for the link to send with one write.
                 let mut next = Some((stream, item));
                 let mut outcome = Ok(());
                 while let (Ok(()), Some((stream, item))) = (&outcome, next) {

@@ -33,6 +33,12 @@ pub trait MessagePipe: Send {
     /// [`TransportError`].
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
+    /// Ready when a silent peer has been asked for a sign of life, for which a flush is due.
+    ///
+    /// # Errors
+    /// [`TransportError::TimedOut`] when it has been silent for too long.
+    fn poll_liveness(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+
     /// Whether the write being gathered has room for another message.
     fn has_room(&self) -> bool;
 

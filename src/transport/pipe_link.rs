@@ -45,6 +45,9 @@ impl<P: MessagePipe> PipeLink<P> {
                 }
                 continue;
             }
+            if self.pipe.poll_liveness(cx)?.is_ready() {
+                continue;
+            }
             ready!(self.poll_timer(cx));
         }
     }

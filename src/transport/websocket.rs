@@ -15,6 +15,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_tungstenite::tungstenite;
+use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
 use tungstenite::protocol::{Role, WebSocketConfig};
@@ -76,6 +78,8 @@ impl Default for Config {
 pub struct WebSocket<S> {
     io: S,
     reader: tungstenite::WebSocket<Memory>,
+    /// tungstenite may have more to say before more is read.
+    unread: bool,
     gathered: VecDeque<Gathered>,
     gathered_bytes: usize,
     liveness: Liveness,
@@ -119,6 +123,7 @@ impl<S> WebSocket<S> {
         Self {
             io,
             reader: tungstenite::WebSocket::from_raw_socket(memory, Role::Server, Some(limits)),
+            unread: true,
             gathered: VecDeque::new(),
             gathered_bytes: 0,
             liveness: Liveness { interval, heard: now, timeout: config.ping_timeout },
@@ -130,6 +135,8 @@ impl<S> WebSocket<S> {
         let outbound = &mut self.reader.get_mut().outbound;
         if !outbound.is_empty() {
             let body: Bytes = std::mem::take(outbound).into();
+            // An answer that found no room before has some now.
+            self.unread = true;
             self.gathered_bytes += body.len();
             self.gathered.push_back(Gathered { head: [0; _], head_start: 0, head_end: 0, body });
         }
@@ -151,36 +158,24 @@ impl<S> WebSocket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> WebSocket<S> {
     /// Reads once from the socket into memory.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut space = [0; READ_BYTES];
-        let mut buf = ReadBuf::new(&mut space);
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
+        let mut buf = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
         let memory = self.reader.get_mut();
         memory.inbound.extend_from_slice(buf.filled());
         memory.ended = buf.filled().is_empty();
+        self.unread = true;
         self.liveness.heard = Instant::now();
         Poll::Ready(Ok(()))
-    }
-
-    /// Pings a silent peer and gives it up in the end. Always leaves the timer armed.
-    fn check_liveness(&mut self, cx: &mut Context<'_>) -> Result<(), TransportError> {
-        while self.liveness.interval.poll_tick(cx).is_ready() {
-            let silent = self.liveness.heard.elapsed();
-            if silent >= self.liveness.timeout {
-                return Err(TransportError::TimedOut);
-            }
-            if silent >= self.liveness.interval.period() {
-                // It is memory that is written to: only a connection that is closing can refuse.
-                let _ = self.reader.send(Message::Ping(Bytes::new()));
-                self.gather_control();
-            }
-        }
-        Ok(())
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> MessagePipe for WebSocket<S> {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, TransportError>> {
         loop {
+            if !self.unread {
+                ready!(self.poll_fill(cx))?;
+            }
             let read = self.reader.read();
             if self.gathered_bytes < WRITE_BYTES {
                 self.gather_control();
@@ -192,19 +187,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> MessagePipe for WebSocket<S> {
                 Ok(Message::Binary(message)) => return Poll::Ready(Ok(Some(message))),
                 // Genuine peers ignore text. A close is answered by tungstenite, which then ends with `ConnectionClosed`.
                 Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_)) => {}
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Poll::Ready(Ok(None)),
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.poll_fill(cx))?,
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => self.unread = false,
+                Err(
+                    Error::ConnectionClosed
+                    | Error::AlreadyClosed
+                    | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+                ) => return Poll::Ready(Ok(None)),
                 Err(Error::Io(error)) => return Poll::Ready(Err(error.into())),
-                Err(Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
-                    return Poll::Ready(Ok(None));
-                }
                 Err(error) => return Poll::Ready(Err(TransportError::Protocol(error.to_string()))),
             }
         }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.check_liveness(cx)?;
         while !self.gathered.is_empty() {
             let mut slices = [IoSlice::new(&[]); 2 * WRITE_FRAMES];
             let mut used = 0;
@@ -220,6 +215,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> MessagePipe for WebSocket<S> {
             self.advance(written);
         }
         Pin::new(&mut self.io).poll_flush(cx).map_err(TransportError::from)
+    }
+
+    fn poll_liveness(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        loop {
+            ready!(self.liveness.interval.poll_tick(cx));
+            let silent = self.liveness.heard.elapsed();
+            if silent >= self.liveness.timeout {
+                return Poll::Ready(Err(TransportError::TimedOut));
+            }
+            if silent >= self.liveness.interval.period() {
+                // It is memory that is written to: only a connection that is closing can refuse.
+                let _ = self.reader.send(Message::Ping(Bytes::new()));
+                self.gather_control();
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
     fn has_room(&self) -> bool {

@@ -1,0 +1,108 @@
+//! `Bell`: wakes everybody who waits for a stream's next item.
+//!
+//! Each cursor has a seat for as long as it lives, so waiting again costs no allocation and one short lock, and a ring
+//! wakes hundreds outside of it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+/// Seats, and who sits there waiting.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    seats: Mutex<Seats>,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    waiting: Vec<Option<Waker>>,
+    free: Vec<usize>,
+    /// Kept between rings for its room.
+    rung: Vec<Waker>,
+}
+
+impl Bell {
+    /// Takes a seat, to be given back with [`Bell::leave`].
+    pub(super) fn sit(&self) -> usize {
+        let mut seats = self.lock();
+        seats.free.pop().unwrap_or_else(|| {
+            seats.waiting.push(None);
+            seats.waiting.len() - 1
+        })
+    }
+
+    /// Gives a seat back.
+    pub(super) fn leave(&self, seat: usize) {
+        let mut seats = self.lock();
+        if let Some(waiting) = seats.waiting.get_mut(seat) {
+            *waiting = None;
+            seats.free.push(seat);
+        }
+    }
+
+    /// Wakes `waker` at the next ring. Look again after this: the last ring may have been just before.
+    pub(super) fn wait(&self, seat: usize, waker: &Waker) {
+        if let Some(waiting) = self.lock().waiting.get_mut(seat) {
+            match waiting {
+                Some(present) => present.clone_from(waker),
+                None => *waiting = Some(waker.clone()),
+            }
+        }
+    }
+
+    /// Wakes everybody who waits.
+    pub(super) fn ring(&self) {
+        let mut seats = self.lock();
+        let mut rung = std::mem::take(&mut seats.rung);
+        rung.extend(seats.waiting.iter_mut().filter_map(Option::take));
+        drop(seats);
+        rung.drain(..).for_each(Waker::wake);
+        self.lock().rung = rung;
+    }
+
+    /// What is behind the lock is right after any panic: each change is one step.
+    fn lock(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_ring_wakes_each_who_waits_once() {
+        let (bell, count) = (Bell::default(), Arc::<Count>::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let seats = [bell.sit(), bell.sit(), bell.sit()];
+        for seat in [seats[0], seats[0], seats[2]] {
+            bell.wait(seat, &waker);
+        }
+        bell.ring();
+        bell.ring();
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_seat_that_was_left_is_silent_and_taken_again() {
+        let (bell, count) = (Bell::default(), Arc::<Count>::default());
+        let seat = bell.sit();
+        bell.wait(seat, &Waker::from(Arc::clone(&count)));
+        bell.leave(seat);
+        bell.ring();
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        assert_eq!(bell.sit(), seat);
+    }
+}
