@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::address::Address;
 pub use self::load::{ConfigError, Loaded, load};
+use crate::broadcast::{PublisherRules, Takeover};
 use crate::transport::websocket;
 use crate::{delivery, ingest, server, session};
 
@@ -39,13 +40,23 @@ pub struct Config {
 pub struct Rtmp {
     /// Where publishers connect. Default `[::]:1935`, the port that every encoder assumes.
     pub address: Address,
+    /// Who has a path that two publish, whichever way they come in. Default `newest`: an encoder whose connection died
+    /// without a word is back before that is noticed.
+    pub takeover: Takeover,
     /// What a publisher may take.
     pub limits: ingest::Config,
 }
 
+impl Rtmp {
+    /// What every publisher is held to, whichever way it comes in.
+    pub fn publisher_rules(&self) -> PublisherRules {
+        PublisherRules { takeover: self.takeover, idle_timeout: self.limits.idle_timeout }
+    }
+}
+
 impl Default for Rtmp {
     fn default() -> Self {
-        Self { address: Address::everywhere(1935), limits: ingest::Config::default() }
+        Self { address: Address::everywhere(1935), takeover: Takeover::default(), limits: ingest::Config::default() }
     }
 }
 

@@ -99,7 +99,7 @@ impl Gateway {
             info!(%address, setting, "listening");
         }
         let ports = ports.into_iter().map(|(_, port, listener, _)| (port, listener)).collect();
-        let registry = Registry::new(config.delivery.cache.clone());
+        let registry = Registry::with_rules(config.delivery.cache.clone(), config.rtmp.publisher_rules());
         let context = Arc::new(Context {
             http: http::router(registry.clone(), clock),
             registry,

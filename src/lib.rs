@@ -24,7 +24,7 @@
 //! | L0 | `wire`, `media` | nothing |
 //! | L0 | `clock` | nothing |
 //! | L1 | `session` | `wire` |
-//! | L1 | `broadcast` | `media` |
+//! | L1 | `broadcast` | `wire`, `media` |
 //! | L2 | `ingest` | `wire`, `media`, `broadcast`, `clock` |
 //! | L2 | `delivery` | `wire`, `media`, `broadcast`, `session`, `clock` |
 //! | L2 | `transport` | `wire`, `session`, `clock` |

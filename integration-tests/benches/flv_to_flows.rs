@@ -166,8 +166,11 @@ impl Stage {
         let registry = Registry::new(broadcast::Config::default());
         let path = StreamPath::new("live", STREAM).expect("a path");
         let messages = Arc::new(AtomicU64::new(0));
-        let mut stage =
-            Self { publisher: registry.publish(&path, Clock.now()), messages: Arc::clone(&messages), turn: 0 };
+        let mut stage = Self {
+            publisher: registry.publish(&path, Clock.now()).expect("nobody else"),
+            messages: Arc::clone(&messages),
+            turn: 0,
+        };
         for tag in &clip.configurations {
             stage.append(tag, 0);
         }

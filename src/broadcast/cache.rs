@@ -4,16 +4,22 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::{Config, Frame};
+use super::{Config, DISCONTINUITY, Frame};
 use crate::media::codec::{self, AudioInfo, TrackInfo, VideoInfo};
 use crate::media::time::{Continuity, Timeline, Timestamp};
 use crate::media::{Track, Unit, UnitKind};
+use crate::wire::amf0::Value;
+use crate::wire::tc::Data;
 
 /// Interval at which a stream without video starts groups: what a joining listener gets at once.
 const AUDIO_GROUP: Duration = Duration::from_secs(1);
 
 /// A stream without a video message for this long counts as one without video: longer than any slide show's picture.
 const VIDEO_SILENCE: Duration = Duration::from_secs(10);
+
+/// The least time between two announcements of a jump, so that a publisher whose tracks keep different clocks, each frame of
+/// which is one, is no flood.
+const ANNOUNCEMENTS: Duration = Duration::from_secs(1);
 
 /// Bytes that an entry costs beside its message, so that a flood of empty messages is bounded too.
 const ENTRY_BYTES: usize = mem::size_of::<Entry>() + 64;
@@ -59,6 +65,9 @@ pub(super) struct Cache {
     group_began: Timestamp,
     newest: Option<(Timestamp, Instant)>,
     last_video: Option<Instant>,
+    announced: Option<Instant>,
+    /// When the present publisher came, and when its last unit did.
+    online: Option<(Instant, Instant)>,
     key_seen: bool,
     publishers: u64,
     frames: u64,
@@ -80,6 +89,8 @@ impl Cache {
             group_began: Timestamp::default(),
             newest: None,
             last_video: None,
+            announced: None,
+            online: None,
             key_seen: false,
             publishers: 0,
             frames: 0,
@@ -89,10 +100,11 @@ impl Cache {
     }
 
     /// Begins a new publisher's part, ending the one before if it has not ended. Gives the publisher's number.
-    pub(super) fn go_online(&mut self) -> u64 {
+    pub(super) fn go_online(&mut self, now: Instant) -> u64 {
         self.go_offline();
         self.publishers += 1;
         self.setup.publisher = Some(self.publishers);
+        self.online = Some((now, now));
         self.timeline.restart();
         self.push(Entry::Online { publisher: self.publishers, timestamp: self.newest_timestamp() });
         self.publishers
@@ -105,6 +117,7 @@ impl Cache {
         }
         self.setup = Setup::default();
         self.newest_group = None;
+        self.online = None;
         self.last_video = None;
         self.key_seen = false;
         self.frames = 0;
@@ -115,14 +128,18 @@ impl Cache {
 
     /// Moves a unit of the present publisher onto the stream's time line and appends it.
     pub(super) fn append(&mut self, mut unit: Unit, now: Instant) {
-        if self.timeline.place(&mut unit, now) == Continuity::Jumped {
-            tracing::debug!(now = unit.timestamp.millis(), "publisher's time jumped");
+        if let Some((_, heard)) = &mut self.online {
+            *heard = now;
         }
+        let continuity = self.timeline.place(&mut unit, now);
         if unit.track == Track::Video {
             self.last_video = Some(now);
         }
         if unit.kind == UnitKind::Delta && !self.key_seen {
             return; // Nobody could decode it.
+        }
+        if continuity == Continuity::Jumped {
+            self.announce_jump(unit.timestamp, now);
         }
         if self.starts_group(&unit, now) {
             self.group += 1;
@@ -180,6 +197,16 @@ impl Cache {
         self.setup.publisher
     }
 
+    /// When the present publisher came.
+    pub(super) fn online_since(&self) -> Option<Instant> {
+        self.online.map(|(since, _)| since)
+    }
+
+    /// When the last unit of the present publisher came, or the publisher itself.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.online.map(|(_, heard)| heard)
+    }
+
     /// Frames of the present publisher.
     pub(super) fn frames(&self) -> u64 {
         self.frames
@@ -216,6 +243,23 @@ impl Cache {
 
     fn end(&self) -> u64 {
         self.first + self.entries.len() as u64
+    }
+
+    /// Tells viewers that at `timestamp` the publisher's clock has jumped. Their time goes on: what came before and what
+    /// follows are not what they seem, neighbours. A data message, which clients that do not know it leave alone.
+    fn announce_jump(&mut self, timestamp: Timestamp, now: Instant) {
+        if self.announced.is_some_and(|last| now.saturating_duration_since(last) < ANNOUNCEMENTS) {
+            return;
+        }
+        self.announced = Some(now);
+        tracing::debug!(at = timestamp.millis(), "publisher's time jumped");
+        let info = Value::object([
+            ("description", Value::from("The publisher's clock has jumped")),
+            ("timestamp", Value::Number(timestamp.millis() as f64)),
+        ]);
+        let message = Data::new(DISCONTINUITY, vec![info]).encode(timestamp.rtmp());
+        let (track, kind, group) = (Track::Data, UnitKind::Data, self.group);
+        self.push(Entry::Frame(Frame { track, kind, timestamp, group, received: now, message }));
     }
 
     fn starts_group(&self, unit: &Unit, now: Instant) -> bool {

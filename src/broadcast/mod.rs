@@ -18,9 +18,11 @@
 mod bell;
 mod cache;
 mod config;
+mod intake;
 mod path;
 mod publisher;
 mod registry;
+mod rules;
 mod subscriber;
 #[cfg(test)]
 mod tests;
@@ -33,10 +35,17 @@ use crate::media::time::Timestamp;
 use crate::media::{Track, UnitKind};
 
 pub use self::config::Config;
+pub use self::intake::{Intake, UnsupportedCodec};
 pub use self::path::{InvalidPath, StreamPath};
-pub use self::publisher::{Publisher, Replaced};
+pub use self::publisher::{Publisher, Replaced, Taken};
 pub use self::registry::{Registry, StreamSummary};
+pub use self::rules::{PublisherRules, Takeover};
 pub use self::subscriber::Subscriber;
+
+/// Name of the data message that tells viewers of a jump of the publisher's clock: `onDiscontinuity {timestamp, description}`,
+/// its time being that of the first frame behind the jump. That publishers change is told by [`Item::Offline`] and
+/// [`Item::Online`]. In both cases the stream's own time goes on.
+pub const DISCONTINUITY: &str = "onDiscontinuity";
 
 /// One shared message of a live stream. Cloning shares the bytes.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use super::registry::Lease;
+use super::{PublisherRules, Takeover};
 use crate::media::Unit;
 
 /// The right to append to one live stream, until a newer publisher takes it.
@@ -12,6 +13,9 @@ use crate::media::Unit;
 pub struct Publisher {
     lease: Lease,
     number: u64,
+    rules: PublisherRules,
+    /// When the last unit came, or it began.
+    last: Instant,
 }
 
 /// Another publisher has taken the path. End the connection.
@@ -19,11 +23,22 @@ pub struct Publisher {
 #[error("another publisher has taken the stream")]
 pub struct Replaced;
 
+/// Another publisher has the path, and [`Takeover::Refuse`] is the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("another publisher has the stream")]
+pub struct Taken;
+
 impl Publisher {
-    pub(super) fn new(lease: Lease) -> Self {
-        let number = lease.stream.write().go_online();
+    pub(super) fn new(lease: Lease, rules: PublisherRules, now: Instant) -> Result<Self, Taken> {
+        let mut cache = lease.stream.write();
+        let is_alive = |heard: Instant| now.saturating_duration_since(heard) < rules.idle_timeout;
+        if rules.takeover == Takeover::Refuse && cache.heard().is_some_and(is_alive) {
+            return Err(Taken);
+        }
+        let number = cache.go_online(now);
+        drop(cache);
         lease.stream.appended.ring();
-        Self { lease, number }
+        Ok(Self { lease, number, rules, last: now })
     }
 
     /// Appends a unit that came at `now`, for every viewer to read.
@@ -33,6 +48,7 @@ impl Publisher {
     /// # Errors
     /// [`Replaced`].
     pub fn append(&mut self, unit: Unit, now: Instant) -> Result<(), Replaced> {
+        self.last = now;
         let stream = &self.lease.stream;
         let mut cache = stream.write();
         if cache.publisher() != Some(self.number) {
@@ -42,6 +58,11 @@ impl Publisher {
         drop(cache);
         stream.appended.ring();
         Ok(())
+    }
+
+    /// When it will have stalled unless something more is appended. Drop it then.
+    pub fn stalls_at(&self) -> Instant {
+        self.last + self.rules.idle_timeout
     }
 }
 

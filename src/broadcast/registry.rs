@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::bell::Bell;
 use super::cache::Cache;
-use super::{Config, Publisher, StreamPath, Subscriber};
+use super::{Config, Publisher, PublisherRules, StreamPath, Subscriber, Taken};
 use crate::media::codec::{AudioInfo, VideoInfo};
 
 /// Over how much of its newest past a stream's bit rate is told.
@@ -62,6 +62,7 @@ enum Role {
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    rules: PublisherRules,
     streams: Mutex<HashMap<StreamPath, Slot>>,
 }
 
@@ -71,27 +72,34 @@ struct Slot {
     stream: Arc<Stream>,
     publishers: usize,
     viewers: usize,
-    online_since: Option<Instant>,
 }
 
 impl Registry {
-    /// An empty registry.
+    /// An empty registry with the default rules for publishers.
     pub fn new(config: Config) -> Self {
-        Self { shared: Arc::new(Shared { config, streams: Mutex::default() }) }
+        Self::with_rules(config, PublisherRules::default())
+    }
+
+    /// An empty registry.
+    pub fn with_rules(config: Config, rules: PublisherRules) -> Self {
+        Self { shared: Arc::new(Shared { config, rules, streams: Mutex::default() }) }
     }
 
     /// Takes the path for a publisher that came at `now`. Dropping the [`Publisher`] gives it back: viewers stay attached
     /// and wait.
     ///
-    /// The newest wins: a publisher whose connection died without a word must not keep its successor out. The one before
-    /// learns of it from its next [`Publisher::append`].
-    pub fn publish(&self, path: &StreamPath, now: Instant) -> Publisher {
-        Publisher::new(self.shared.lease(path, Role::Publisher, Some(now)))
+    /// Of two publishers, the rule [`Takeover`](super::Takeover) decides. One that is replaced learns of it from its next
+    /// [`Publisher::append`].
+    ///
+    /// # Errors
+    /// [`Taken`].
+    pub fn publish(&self, path: &StreamPath, now: Instant) -> Result<Publisher, Taken> {
+        Publisher::new(self.shared.lease(path, Role::Publisher), self.shared.rules, now)
     }
 
     /// Attaches a viewer, published yet or not. The first item is `Online` only once a publisher is there.
     pub fn subscribe(&self, path: &StreamPath) -> Subscriber {
-        Subscriber::new(self.shared.lease(path, Role::Viewer, None))
+        Subscriber::new(self.shared.lease(path, Role::Viewer))
     }
 
     /// All streams that are being published, in order of their paths, as they stand at `now`.
@@ -110,7 +118,7 @@ impl Slot {
         let (video, audio) = cache.tracks();
         Some(StreamSummary {
             path: path.clone(),
-            online_for: now.saturating_duration_since(self.online_since?),
+            online_for: now.saturating_duration_since(cache.online_since()?),
             viewers: self.viewers,
             bits_per_second: cache.bitrate(now, BITRATE_WINDOW),
             frames: cache.frames(),
@@ -121,15 +129,13 @@ impl Slot {
 }
 
 impl Shared {
-    fn lease(self: &Arc<Self>, path: &StreamPath, role: Role, online_since: Option<Instant>) -> Lease {
+    fn lease(self: &Arc<Self>, path: &StreamPath, role: Role) -> Lease {
         let mut streams = self.streams();
         let slot = streams.entry(path.clone()).or_insert_with(|| Slot {
             stream: Arc::new(Stream { cache: RwLock::new(Cache::new(self.config.clone())), appended: Bell::default() }),
             publishers: 0,
             viewers: 0,
-            online_since: None,
         });
-        slot.online_since = online_since.or(slot.online_since);
         *slot.count(role) += 1;
         Lease { shared: Arc::clone(self), path: path.clone(), role, stream: Arc::clone(&slot.stream) }
     }
@@ -181,7 +187,7 @@ mod tests {
         let registry = Registry::new(Config::default());
         let path = StreamPath::new("live", "x").unwrap();
         let viewer = registry.subscribe(&path);
-        let publisher = registry.publish(&path, Instant::now());
+        let publisher = registry.publish(&path, Instant::now()).unwrap();
         drop(publisher);
         assert_eq!(registry.shared.streams().len(), 1);
         drop(viewer);
@@ -194,7 +200,7 @@ mod tests {
         let _viewer = registry.subscribe(&StreamPath::new("live", "awaited").unwrap());
         assert_eq!(registry.streams(Instant::now()), []);
         let start = Instant::now();
-        let _publisher = registry.publish(&StreamPath::new("live", "x").unwrap(), start);
+        let _publisher = registry.publish(&StreamPath::new("live", "x").unwrap(), start).unwrap();
         let _viewer = registry.subscribe(&StreamPath::new("live", "x").unwrap());
         let told = registry.streams(start + Duration::from_secs(3));
         assert_eq!(told.len(), 1);

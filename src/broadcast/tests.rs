@@ -1,5 +1,7 @@
 //! One publisher and its viewers, with the time passed in.
 
+mod time;
+
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -29,7 +31,7 @@ impl Stream {
     }
 
     fn publish(&mut self) {
-        self.publisher = Some(self.registry.publish(&self.path, self.start));
+        self.publisher = Some(self.registry.publish(&self.path, self.start).unwrap());
     }
 
     fn subscribe(&self) -> Subscriber {
@@ -72,7 +74,7 @@ fn words(subscriber: &mut Subscriber) -> String {
             Item::Online => "online".into(),
             Item::Offline => "offline".into(),
             Item::Skipped { frames } => format!("skipped:{frames}"),
-            Item::Frame(frame) => String::from_utf8(frame.message[MESSAGE_HEADER_LEN..].to_vec()).unwrap(),
+            Item::Frame(frame) => String::from_utf8_lossy(&frame.message[MESSAGE_HEADER_LEN..]).into_owned(),
         });
     }
     words.join(" ")
@@ -185,14 +187,14 @@ fn a_returning_publisher_goes_on_in_time() {
     stream.publisher = None;
     assert_eq!(words(&mut viewer), "online V K0 d40 offline");
     stream.publish();
-    stream.start -= Duration::from_millis(6900);
+    stream.start -= Duration::from_millis(6800);
     stream.units(&[('V', 7000), ('K', 7000)]);
     assert!(matches!(viewer.try_next(), Some(Item::Online)));
     let mut last = Timestamp::default();
     while let Some(Item::Frame(frame)) = viewer.try_next() {
         last = frame.timestamp;
     }
-    assert_eq!(last, Timestamp::from_millis(100));
+    assert_eq!(last, Timestamp::from_millis(200));
 }
 
 #[test]
@@ -206,6 +208,34 @@ fn the_newest_publisher_wins_and_the_one_before_learns_it() {
     assert_eq!(old.append(unit('d', 40), stream.start), Err(Replaced));
     drop(old);
     assert_eq!(words(&mut viewer), "online V K0 offline online V K0");
+}
+
+#[test]
+fn a_publisher_that_is_alive_keeps_others_out_if_that_is_the_rule() {
+    let rules = PublisherRules { takeover: Takeover::Refuse, ..PublisherRules::default() };
+    let registry = Registry::with_rules(Config::default(), rules);
+    let (path, start) = (StreamPath::new("live", "x").unwrap(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut first = registry.publish(&path, start).unwrap();
+    first.append(unit('K', 0), at(10)).unwrap();
+    assert_eq!(registry.publish(&path, at(24)).unwrap_err(), Taken);
+    assert_eq!(registry.streams(at(24))[0].online_for, Duration::from_secs(24), "the refused one leaves no trace");
+    assert_eq!(first.append(unit('d', 40), at(24)), Ok(()));
+    drop(first);
+    registry.publish(&path, at(25)).unwrap();
+}
+
+#[test]
+fn a_publisher_that_has_stalled_keeps_nobody_out() {
+    let rules = PublisherRules { takeover: Takeover::Refuse, ..PublisherRules::default() };
+    let registry = Registry::with_rules(Config::default(), rules);
+    let (path, start) = (StreamPath::new("live", "x").unwrap(), Instant::now());
+    let mut first = registry.publish(&path, start).unwrap();
+    assert_eq!(first.stalls_at(), start + rules.idle_timeout);
+    let second = registry.publish(&path, first.stalls_at()).unwrap();
+    assert_eq!(first.append(unit('K', 0), first.stalls_at()), Err(Replaced));
+    drop(first);
+    assert_eq!(registry.streams(second.stalls_at()).len(), 1);
 }
 
 #[test]

@@ -19,8 +19,9 @@ pub struct Config {
     /// Until when after that it has to publish. Default 10 s: six more round trips and an encoder that is slow to start.
     #[serde(with = "humantime_serde")]
     pub publish_timeout: Duration,
-    /// How long a publisher may be silent before it counts as dead. Default 15 s: longer than TCP takes to recover from
-    /// an outage that the encoder survives; a publisher that returns earlier replaces it at once.
+    /// How long a publisher may send nothing of its stream before it counts as dead, whichever way it came in. Default
+    /// 15 s: longer than TCP takes to recover from an outage that the encoder survives; a publisher that returns earlier
+    /// replaces it at once.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
 }

@@ -1,7 +1,7 @@
 use thiserror::Error;
 
 use super::chunk::ChunkError;
-use crate::broadcast::Replaced;
+use crate::broadcast::{Replaced, UnsupportedCodec};
 use crate::wire::tc::TcError;
 
 /// Why a publisher's connection ended, when not by its own orderly leaving.
@@ -14,11 +14,8 @@ pub enum IngestError {
     #[error("the peer misbehaved: {0}")]
     Misbehaved(#[from] Misbehaved),
     /// The peer sends what this gateway can't carry; it has been told so.
-    #[error("{codec} can't be carried")]
-    UnsupportedCodec {
-        /// What it sends.
-        codec: String,
-    },
+    #[error(transparent)]
+    UnsupportedCodec(#[from] UnsupportedCodec),
     /// The peer took too long.
     #[error("no {0} in time")]
     TimedOut(Awaited),
@@ -34,7 +31,7 @@ pub enum Awaited {
     Handshake,
     /// A stream to publish.
     Publish,
-    /// Anything at all.
+    /// Something of its stream. Other bytes don't count: they show nothing to viewers.
     Media,
 }
 

@@ -64,7 +64,10 @@ where
     connection.handshake().await?;
     let mut session = Session::new(config);
     let result = connection.converse(&mut session, registry, config).await;
-    if result.is_err() {
+    if let Err(error) = &result {
+        if let IngestError::TimedOut(Awaited::Media) = error {
+            session.refuse(Status::PublishRejected, &error.to_string());
+        }
         connection.say(&session.take_output()).await;
     }
     result
@@ -113,9 +116,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 match event {
                     Event::Publish(path) => {
                         Span::current().record("stream", field::display(&path));
-                        info!(stream = %path, "publishing");
-                        publisher = Some(registry.publish(&path, now));
-                        session.accept();
+                        match registry.publish(&path, now) {
+                            Ok(accepted) => {
+                                info!(stream = %path, "publishing");
+                                publisher = Some(accepted);
+                                session.accept();
+                            }
+                            Err(taken) => {
+                                info!(stream = %path, "refused: {taken}");
+                                session.refuse(Status::PublishBadName, &taken.to_string());
+                            }
+                        }
                     }
                     Event::Unit(unit) => {
                         let Some(publisher) = &mut publisher else { continue };
@@ -130,9 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     }
                 }
             }
-            let awaited = match publisher {
-                Some(_) => {
-                    self.deadline = now + config.idle_timeout;
+            let awaited = match &publisher {
+                Some(publisher) => {
+                    self.deadline = publisher.stalls_at();
                     Awaited::Media
                 }
                 None => Awaited::Publish,

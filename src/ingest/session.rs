@@ -17,11 +17,9 @@ use super::aggregate::Aggregate;
 use super::chunk::{ChunkReader, Message};
 use super::output::Output;
 use super::{Config, IngestError, Misbehaved, message_type};
-use crate::broadcast::StreamPath;
-use crate::media::flv::{self, FlvError};
-use crate::media::time::Unwrapper;
-use crate::media::{Track, Unit};
-use crate::wire::amf0::{self, Value};
+use crate::broadcast::{Intake, StreamPath};
+use crate::media::Unit;
+use crate::wire::amf0::Value;
 use crate::wire::tc::{Command, Info, Status};
 
 /// How many bytes either side may send before it wants an acknowledgement. What the field uses: a second at 20 Mbit/s.
@@ -29,9 +27,6 @@ const WINDOW: u32 = 2_500_000;
 
 /// Most message streams open at once; a publisher needs one. Stops a loop of `createStream` from filling memory.
 const MAX_STREAMS: usize = 8;
-
-/// Longest data message that is passed on. Stops metadata, repeated to every viewer that joins, from being a flood.
-const MAX_DATA: usize = 64 * 1024;
 
 const STREAM_BEGIN: u16 = 0;
 const PING_REQUEST: u16 = 6;
@@ -76,7 +71,7 @@ enum Publishing {
     },
     Yes {
         stream: u32,
-        time: Unwrapper,
+        intake: Intake,
     },
 }
 
@@ -138,7 +133,7 @@ impl Session {
     pub(super) fn accept(&mut self) {
         let Publishing::Asked { stream, name } = &self.publishing else { return };
         let (stream, info) = (*stream, Info::new(Status::PublishStart, "publishing").with("detail", name.as_str()));
-        self.publishing = Publishing::Yes { stream, time: Unwrapper::default() };
+        self.publishing = Publishing::Yes { stream, intake: Intake::default() };
         self.output.user_control(STREAM_BEGIN, stream);
         self.output.command(stream, &Command::on_status(info));
     }
@@ -188,21 +183,12 @@ impl Session {
 
     /// Media belongs to the one stream that is published, whatever stream id it bears.
     fn handle_media(&mut self, message: Message) -> Result<Option<Event>, IngestError> {
-        let Publishing::Yes { time, .. } = &mut self.publishing else { return Ok(None) };
-        let timestamp = time.unwrap(message.timestamp);
-        match flv::read(message.kind, timestamp, message.buffer) {
-            Ok(Some(unit)) if unit.track == Track::Data && !is_sound(unit.body()) => {
-                debug!(length = unit.body().len(), "data message dropped");
-                Ok(None)
-            }
+        let Publishing::Yes { intake, .. } = &mut self.publishing else { return Ok(None) };
+        match intake.read(message.kind, message.timestamp, message.buffer) {
             Ok(unit) => Ok(unit.map(Event::Unit)),
-            Err(FlvError::UnsupportedCodec { codec }) => {
-                self.refuse(Status::PublishRejected, &format!("{codec} can't be carried"));
-                Err(IngestError::UnsupportedCodec { codec })
-            }
-            Err(error @ (FlvError::Truncated { .. } | FlvError::Reserved { .. })) => {
-                debug!(%error, "message dropped");
-                Ok(None)
+            Err(error) => {
+                self.refuse(Status::PublishRejected, &error.to_string());
+                Err(error.into())
             }
         }
     }
@@ -335,11 +321,6 @@ impl Session {
 
 /// Most characters of a peer's words that are logged.
 const MAX_LOGGED: usize = 32;
-
-/// Whether every viewer may be given this data message.
-fn is_sound(body: &[u8]) -> bool {
-    body.len() <= MAX_DATA && amf0::decode_all(body).is_ok()
-}
 
 /// The stream name that a command is about.
 fn name_of(command: &Command) -> &str {

@@ -194,6 +194,7 @@ async fn a_connection_that_does_not_publish_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_publisher_is_dropped() {
     let registry = registry();
+    let mut viewer = viewer(&registry);
     let (socket, served) = connect(&registry);
     let mut encoder = Encoder::publishing(socket).await;
     let begin = Instant::now();
@@ -201,8 +202,51 @@ async fn a_silent_publisher_is_dropped() {
         encoder.video(KEY_FRAME, timestamp).await;
         tokio::time::sleep(Duration::from_secs(8)).await;
     }
-    assert_eq!(timed_out(served).await, Awaited::Media);
+    while !matches!(viewer.next().await, Item::Offline) {}
     assert_eq!(begin.elapsed(), Duration::from_secs(16) + Config::default().idle_timeout);
+    let mut rest = Vec::new();
+    encoder.socket.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.windows(8).any(|window| window == b"Rejected"), "it is told");
+    assert_eq!(timed_out(served).await, Awaited::Media);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_of_nothing_but_pings_is_dropped() {
+    let registry = registry();
+    let (socket, served) = connect(&registry);
+    let mut encoder = Encoder::publishing(socket).await;
+    let begin = Instant::now();
+    // A user control message of an event that nobody answers, on chunk stream 2.
+    const IDLE: &[u8] = &[2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0];
+    while begin.elapsed() < Config::default().idle_timeout - Duration::from_secs(1) {
+        encoder.socket.write_all(IDLE).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    drop(encoder.socket.read(&mut [0; 4096]).await);
+    drop(encoder);
+    assert_eq!(timed_out(served).await, Awaited::Media);
+    assert_eq!(begin.elapsed(), Config::default().idle_timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_encoder_is_refused_if_that_is_the_rule() {
+    let rules = broadcast::PublisherRules { takeover: broadcast::Takeover::Refuse, ..Default::default() };
+    let registry = Registry::with_rules(broadcast::Config::default(), rules);
+    let (socket, _served) = connect(&registry);
+    let mut first = Encoder::publishing(socket).await;
+    let (socket, _served) = connect(&registry);
+    let mut second = Encoder::connected(socket).await;
+    let connect = second.session.request_connection("live".to_owned()).unwrap();
+    second.send(vec![connect]).await;
+    second.until(&ClientSessionEvent::ConnectionRequestAccepted).await;
+    let publish = second.session.request_publishing("x".to_owned(), PublishRequestType::Live).unwrap();
+    second.send(vec![publish]).await;
+    let status = "NetStream.Publish.BadName".to_owned();
+    second.until(&ClientSessionEvent::UnhandleableOnStatusCode { code: status }).await;
+    let mut viewer = viewer(&registry);
+    first.video(KEY_FRAME, 0).await;
+    assert!(matches!(viewer.next().await, Item::Online));
+    assert!(matches!(viewer.next().await, Item::Frame(_)));
 }
 
 #[tokio::test(start_paused = true)]

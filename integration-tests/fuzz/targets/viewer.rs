@@ -44,7 +44,7 @@ fuzz_target!(|input: &[u8]| {
     let registry = Registry::new(broadcast::Config::default());
     // The name in the recorded conversations.
     let path = StreamPath::new("live", "test").expect("a path");
-    let mut publisher = registry.publish(&path, Clock.now());
+    let mut publisher = registry.publish(&path, Clock.now()).expect("nobody else publishes");
     for (kind, time, body) in FRAMES {
         let mut message = BytesMut::zeroed(MESSAGE_HEADER_LEN);
         message.extend_from_slice(body);

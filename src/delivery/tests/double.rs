@@ -282,7 +282,7 @@ pub(super) fn registry() -> Registry {
 }
 
 pub(super) fn publish(registry: &Registry) -> Publisher {
-    registry.publish(&StreamPath::new("live", "demo").unwrap(), Clock.now())
+    registry.publish(&StreamPath::new("live", "demo").unwrap(), Clock.now()).unwrap()
 }
 
 /// Appends units in short: `V A` configurations, `K d` video, `a` audio, `E` end of sequence, `M` metadata; and time in ms.

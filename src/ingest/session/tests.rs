@@ -237,7 +237,7 @@ fn hostile_data_messages_are_dropped() {
     let mut pair = Pair::publishing();
     let lone = Data::new("@setDataFrame", vec![]);
     let nested = [b"\x02\x00\x01x".as_slice(), &[0x0a, 0, 0, 0, 1].repeat(10_000)].concat();
-    let long = Data::new("onMetaData", vec!["x".repeat(MAX_DATA).as_str().into()]);
+    let long = Data::new("onMetaData", vec!["x".repeat(64 * 1024).as_str().into()]);
     for body in [&lone.encode(0)[MESSAGE_HEADER_LEN..], &nested, &long.encode(0)[MESSAGE_HEADER_LEN..]] {
         assert_eq!(pair.units(18, body), []);
     }
@@ -255,7 +255,7 @@ fn a_nested_command_is_misbehaviour() {
 fn a_codec_that_cannot_be_carried_is_refused_by_name() {
     let mut pair = Pair::publishing();
     let error = pair.send(9, &[0x12, 0, 0]).unwrap_err();
-    assert!(matches!(&error, IngestError::UnsupportedCodec { codec } if codec.contains("H.263")), "{error}");
+    assert!(matches!(&error, IngestError::UnsupportedCodec(codec) if codec.to_string().contains("H.263")), "{error}");
     let status = pair.commands().pop().unwrap();
     assert_eq!(status.status_code(), Some("NetStream.Publish.Rejected"));
     let description = status.argument(0).unwrap().get("description").unwrap();

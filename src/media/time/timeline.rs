@@ -12,6 +12,10 @@ const MAX_JUMP_MS: i64 = 4000;
 /// How far a track may step back and still be held at its newest time rather than be a jump.
 const MAX_STEP_BACK_MS: i64 = 500;
 
+/// Least distance of a publisher's first frame from the newest one of the publisher before: room for a track that begins
+/// earlier than the one that came first. Without it that track would be held back, and sound and picture apart.
+const ROOM: Duration = Duration::from_millis(100);
+
 /// Whether a unit follows the one before it in the publisher's own time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -67,7 +71,10 @@ impl Timeline {
         let (time, continuity) = match self.shift(unit.timestamp) {
             Some(time) if follows(time) => (unsigned(time).max(of_track), Continuity::Continuous),
             Some(_) => (self.anchor(unit.timestamp, next), Continuity::Jumped),
-            None => (self.anchor(unit.timestamp, next), Continuity::Continuous),
+            None => {
+                let to = self.newest.map_or(next, |(newest, _)| next.max(newest.after(ROOM)));
+                (self.anchor(unit.timestamp, to), Continuity::Continuous)
+            }
         };
         unit.timestamp = time;
         match unit.track {
@@ -191,7 +198,17 @@ mod tests {
         let mut stream = Stream::new();
         let _ = stream.video(0, 0);
         stream.timeline.restart();
-        assert_eq!(stream.video(0, 0), (1, Continuous));
+        assert_eq!(stream.video(0, 0), (100, Continuous));
+    }
+
+    #[test]
+    fn a_new_publishers_second_track_may_begin_earlier_than_its_first() {
+        let mut stream = Stream::new();
+        let _ = stream.video(0, 0);
+        let _ = stream.audio(0, 0);
+        stream.timeline.restart();
+        assert_eq!(stream.audio(7090, 10), (100, Continuous));
+        assert_eq!(stream.video(7000, 11), (10, Continuous));
     }
 
     #[test]
