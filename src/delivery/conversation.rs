@@ -50,7 +50,8 @@ pub(super) struct Conversation<'a> {
     registry: &'a Registry,
     config: &'a Config,
     control: Option<Control>,
-    streams: BTreeMap<StreamId, Stream>,
+    /// In boxes, since a map's node has room for eleven.
+    streams: BTreeMap<StreamId, Box<Stream>>,
     /// The viewer's flows that belong to a stream.
     flows: BTreeMap<RecvFlow, StreamId>,
     last_stream: StreamId,
@@ -116,7 +117,7 @@ impl<'a> Conversation<'a> {
 
     /// When to call [`Conversation::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.streams.values().filter_map(Stream::poll_timeout).min()
+        self.streams.values().filter_map(|stream| stream.poll_timeout()).min()
     }
 
     /// What happens next to any stream that is played, or the task is woken when something does.
@@ -223,7 +224,7 @@ impl<'a> Conversation<'a> {
         }
         let id = StreamId(self.last_stream.0 % MAX_STREAM_ID + 1);
         self.last_stream = id;
-        self.streams.insert(id, Stream::new(id, control.theirs));
+        self.streams.insert(id, Box::new(Stream::new(id, control.theirs)));
         control.tell(flows, &Command::result(transaction, id.0))
     }
 

@@ -37,7 +37,18 @@ const MAX_PAGES: Duration = Duration::from_secs(600);
 const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Serves one connection until its end.
-pub(super) async fn serve<S>(socket: S, context: &Context, mut shutdown: Shutdown)
+pub(super) async fn serve<S>(socket: S, context: &Context, shutdown: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Some((socket, leftover)) = Box::pin(serve_pages(socket, context, shutdown.clone())).await {
+        Span::current().record("transport", "rtwebsocket");
+        Box::pin(serve_viewer(socket, leftover, context, shutdown)).await;
+    }
+}
+
+/// Serves pages. When the connection has become WebSocket's, gives its socket, and what was read behind the request.
+async fn serve_pages<S>(socket: S, context: &Context, mut shutdown: Shutdown) -> Option<(S, Vec<u8>)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -64,27 +75,25 @@ where
     };
     if let Err(error) = served {
         debug!(%error, "connection failed");
-        return;
+        return None;
     }
     let Parts { io, read_buf, .. } = connection.into_parts();
     let mut socket = io.into_inner();
-    // A copy, mostly of nothing: the buffer it lies in would live as long as the viewer.
-    let leftover = read_buf.to_vec();
-    drop(read_buf);
     if is_upgraded.load(Ordering::Relaxed) {
-        Span::current().record("transport", "rtwebsocket");
-        serve_viewer(socket, &leftover, context, shutdown).await;
-    } else {
-        // TLS says goodbye; a peer that doesn't take it is not waited for.
-        let _ = timeout(GOODBYE, socket.shutdown()).await;
+        // A copy, mostly of nothing: the buffer it lies in would live as long as the viewer.
+        return Some((socket, read_buf.to_vec()));
     }
+    // TLS says goodbye; a peer that doesn't take it is not waited for.
+    let _ = timeout(GOODBYE, socket.shutdown()).await;
+    None
 }
 
-async fn serve_viewer<S>(socket: S, leftover: &[u8], context: &Context, mut shutdown: Shutdown)
+async fn serve_viewer<S>(socket: S, leftover: Vec<u8>, context: &Context, mut shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let pipe = WebSocket::new(socket, &context.websocket, leftover);
+    let pipe = WebSocket::new(socket, &context.websocket, &leftover);
+    drop(leftover);
     let mut link = PipeLink::new(pipe, context.session.clone(), context.clock);
     let mut reason = None;
     let lent = Lent { link: &mut link, reason: &mut reason };

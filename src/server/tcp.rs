@@ -102,6 +102,8 @@ pub async fn serve(listener: TcpListener, port: Port, context: Arc<Context>, mut
     while tasks.join_next().await.is_some() {}
 }
 
+/// Each stage of a connection is in a box of its own: a task is as large as its largest stage, for all of its life, and a
+/// viewer's is far from the largest.
 async fn serve_connection(
     socket: TcpStream,
     peer: SocketAddr,
@@ -127,7 +129,7 @@ async fn serve_connection(
                     () = shutdown.begun() => {}
                 }
             };
-            work.instrument(info_span!("rtmp", %peer, stream = field::Empty)).await;
+            Box::pin(work.instrument(info_span!("rtmp", %peer, stream = field::Empty))).await;
         }
         Port::Http => {
             limit_unsent(&socket, context.unsent_bytes);
@@ -143,8 +145,8 @@ async fn serve_http(socket: TcpStream, context: &Context, mut shutdown: Shutdown
         () = shutdown.begun() => return,
     };
     match verdict {
-        Ok(Ok(Verdict::Http)) => connection::serve(socket, context, shutdown).await,
-        Ok(Ok(Verdict::Tls)) => serve_tls(socket, context, shutdown).await,
+        Ok(Ok(Verdict::Http)) => Box::pin(connection::serve(socket, context, shutdown)).await,
+        Ok(Ok(Verdict::Tls)) => Box::pin(serve_tls(socket, context, shutdown)).await,
         Ok(Ok(Verdict::Unknown)) => debug!("neither HTTP nor TLS"),
         Ok(Err(error)) => debug!(%error, "connection lost before its first byte"),
         Err(_) => debug!("no first byte in time"),
@@ -154,13 +156,13 @@ async fn serve_http(socket: TcpStream, context: &Context, mut shutdown: Shutdown
 async fn serve_tls(socket: TcpStream, context: &Context, mut shutdown: Shutdown) {
     Span::current().record("tls", true);
     let acceptor = TlsAcceptor::from(Arc::clone(&context.tls));
-    let handshake = acceptor.accept_with(socket, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
+    let handshake = Box::pin(acceptor.accept_with(socket, |tls| tls.set_buffer_limit(Some(TLS_BUFFER))));
     let accepted = tokio::select! {
         accepted = timeout(context.limits.header_timeout, handshake) => accepted,
         () = shutdown.begun() => return,
     };
     match accepted {
-        Ok(Ok(socket)) => connection::serve(socket, context, shutdown).await,
+        Ok(Ok(socket)) => Box::pin(connection::serve(socket, context, shutdown)).await,
         Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
         Err(_) => debug!("no TLS handshake in time"),
     }

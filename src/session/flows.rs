@@ -1,6 +1,6 @@
 //! `Flows`: the flow table and the commands an application may give.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use super::error::{TooManyFlows, WriteError};
 use super::recv::{Receiver, Verdict};
 use super::schedule::Schedule;
 use super::send::{Phase, Sender, Turn};
+use super::table::Table;
 use super::{Deadline, Event, GroupId, Message, MessageId, Priority, RecvFlow, SendFlow};
 
 /// The flows of one session, both ways: the one vocabulary that an application speaks on every transport.
@@ -18,8 +19,8 @@ use super::{Deadline, Event, GroupId, Message, MessageId, Priority, RecvFlow, Se
 #[derive(Debug)]
 pub struct Flows {
     pub(super) config: Config,
-    pub(super) senders: BTreeMap<SendFlow, Sender>,
-    pub(super) receivers: BTreeMap<RecvFlow, Receiver>,
+    pub(super) senders: Table<SendFlow, Sender>,
+    pub(super) receivers: Table<RecvFlow, Receiver>,
     pub(super) schedule: Schedule,
     pub(super) answers: VecDeque<Answer>,
     pub(super) events: VecDeque<Event>,
@@ -52,8 +53,8 @@ impl Flows {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
-            senders: BTreeMap::new(),
-            receivers: BTreeMap::new(),
+            senders: Table::default(),
+            receivers: Table::default(),
             schedule: Schedule::default(),
             answers: VecDeque::new(),
             events: VecDeque::new(),
@@ -121,7 +122,7 @@ impl Flows {
 
     /// Gives up a message unless all of it has gone out, and with it those of its group that need it.
     pub fn abandon(&mut self, message: MessageId) {
-        if let Some(sender) = self.senders.get_mut(&message.flow) {
+        if let Some(sender) = self.senders.get_mut(message.flow) {
             sender.abandon(message.number);
             self.schedule(message.flow);
         }
@@ -130,14 +131,14 @@ impl Flows {
     /// Brings the deadlines of all messages of groups before `before` forward to `deadline`: a new key frame is here.
     /// Messages that have no deadline keep none.
     pub fn expire(&mut self, flow: SendFlow, before: GroupId, deadline: Deadline) {
-        if let Some(sender) = self.senders.get_mut(&flow) {
+        if let Some(sender) = self.senders.get_mut(flow) {
             sender.expire(before, deadline);
         }
     }
 
     /// Changes a flow's priority.
     pub fn prioritize(&mut self, flow: SendFlow, priority: Priority) {
-        if let Some(sender) = self.senders.get_mut(&flow) {
+        if let Some(sender) = self.senders.get_mut(flow) {
             if sender.scheduled {
                 self.schedule.remove(flow, sender.priority);
                 self.schedule.push(flow, priority);
@@ -148,7 +149,7 @@ impl Flows {
 
     /// Closes a flow of ours once what is queued has gone out.
     pub fn finish(&mut self, flow: SendFlow) {
-        if let Some(sender) = self.senders.get_mut(&flow)
+        if let Some(sender) = self.senders.get_mut(flow)
             && sender.phase == Phase::Open
         {
             sender.phase = Phase::Finishing;
@@ -158,7 +159,7 @@ impl Flows {
 
     /// Accepts a flow that the peer opened, with room for `window` unacknowledged bytes; or changes the room.
     pub fn accept(&mut self, flow: RecvFlow, window: u64) {
-        if let Some(receiver) = self.receivers.get_mut(&flow)
+        if let Some(receiver) = self.receivers.get_mut(flow)
             && receiver.verdict != Verdict::Rejected
         {
             receiver.verdict = Verdict::Accepted;
@@ -169,7 +170,7 @@ impl Flows {
 
     /// Rejects a flow of the peer's, before or after accepting it. What still comes on it is dropped.
     pub fn reject(&mut self, flow: RecvFlow, reason: u64, text: &str) {
-        if let Some(receiver) = self.receivers.get_mut(&flow)
+        if let Some(receiver) = self.receivers.get_mut(flow)
             && receiver.verdict != Verdict::Rejected
         {
             receiver.verdict = Verdict::Rejected;
@@ -186,7 +187,7 @@ impl Flows {
 
     /// The same for one flow.
     pub fn queued_on(&self, flow: SendFlow) -> usize {
-        self.senders.get(&flow).map_or(0, |sender| sender.queued)
+        self.senders.get(flow).map_or(0, |sender| sender.queued)
     }
 
     /// Asks for one [`Event::Room`], when less than `below` bytes are queued.
@@ -202,7 +203,7 @@ impl Flows {
 
     /// Lets a flow have a turn.
     pub(super) fn schedule(&mut self, flow: SendFlow) {
-        if let Some(sender) = self.senders.get_mut(&flow)
+        if let Some(sender) = self.senders.get_mut(flow)
             && !sender.scheduled
             && sender.has_work()
         {
@@ -213,14 +214,14 @@ impl Flows {
 
     /// Whether the peer may still be answered on a flow of ours.
     pub(super) fn is_open(&self, flow: SendFlow) -> bool {
-        self.senders.get(&flow).is_some_and(|sender| sender.phase != Phase::Closed)
+        self.senders.get(flow).is_some_and(|sender| sender.phase != Phase::Closed)
     }
 
     /// Frees a closed flow's number; whether it was closed.
     pub(super) fn forget(&mut self, flow: SendFlow) -> bool {
-        let closed = self.senders.get(&flow).is_some_and(|sender| sender.phase == Phase::Closed);
+        let closed = self.senders.get(flow).is_some_and(|sender| sender.phase == Phase::Closed);
         if closed {
-            self.senders.remove(&flow);
+            self.senders.remove(flow);
             self.free.push_back(flow);
         }
         closed
@@ -229,7 +230,7 @@ impl Flows {
     /// The flow whose turn it is.
     pub(super) fn next_scheduled(&mut self) -> Option<SendFlow> {
         let flow = self.schedule.pop()?;
-        if let Some(sender) = self.senders.get_mut(&flow) {
+        if let Some(sender) = self.senders.get_mut(flow) {
             sender.scheduled = false;
         }
         Some(flow)
@@ -237,7 +238,7 @@ impl Flows {
 
     /// Takes a flow's turn, sending at most `allowance` payload bytes, and lets it have another if there is more.
     pub(super) fn turn(&mut self, flow: SendFlow, now: Instant, allowance: usize) -> Turn {
-        let Some(sender) = self.senders.get_mut(&flow) else { return Turn::Idle };
+        let Some(sender) = self.senders.get_mut(flow) else { return Turn::Idle };
         let before = sender.queued;
         let turn = sender.turn(now, allowance);
         self.queued -= before - sender.queued;
@@ -255,7 +256,7 @@ impl Flows {
 
     /// The peer does not want a flow: gives up what is queued and finishes it.
     pub(super) fn rejected(&mut self, flow: SendFlow) {
-        if let Some(sender) = self.senders.get_mut(&flow) {
+        if let Some(sender) = self.senders.get_mut(flow) {
             sender.abandon_all();
         }
         self.finish(flow);
@@ -265,7 +266,7 @@ impl Flows {
     /// Rejects the flow that the last event asked about, unless it was answered.
     pub(super) fn settle_asked(&mut self) {
         if let Some(flow) = self.asked.take()
-            && self.receivers.get(&flow).is_some_and(|receiver| receiver.verdict == Verdict::Asked)
+            && self.receivers.get(flow).is_some_and(|receiver| receiver.verdict == Verdict::Asked)
         {
             self.reject(flow, 0, "not accepted");
         }
@@ -278,6 +279,6 @@ impl Flows {
     }
 
     fn writable(&mut self, flow: SendFlow) -> Result<&mut Sender, WriteError> {
-        self.senders.get_mut(&flow).filter(|sender| sender.phase == Phase::Open).ok_or(WriteError::Closed)
+        self.senders.get_mut(flow).filter(|sender| sender.phase == Phase::Open).ok_or(WriteError::Closed)
     }
 }

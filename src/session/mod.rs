@@ -23,6 +23,7 @@ pub mod pipe;
 mod recv;
 mod schedule;
 mod send;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod timer;

@@ -16,6 +16,10 @@ impl Schedule {
         self.levels[priority as usize].push_back(flow);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.levels.iter().all(VecDeque::is_empty)
+    }
+
     /// Takes the flow whose turn it is.
     pub(super) fn pop(&mut self) -> Option<SendFlow> {
         self.levels.iter_mut().rev().find_map(VecDeque::pop_front)

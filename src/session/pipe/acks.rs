@@ -4,20 +4,20 @@
 //! closed, when half of a flow's window has come, when the connection's acknowledgement window is full, and otherwise
 //! within 250 ms.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::super::table::Table;
 use super::RecvFlow;
 
 /// The least acknowledgement window, and the one before any was asked for, in bytes.
-const MIN_WINDOW: u64 = 2800;
+pub(super) const MIN_WINDOW: u64 = 2800;
 
 /// The longest that data waits to be acknowledged.
 const DELAY: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(super) struct Acks {
-    flows: BTreeMap<RecvFlow, Pending>,
+    flows: Table<RecvFlow, Pending>,
     window: u64,
     /// Bytes on all flows since the window was last full.
     counter: u64,
@@ -36,7 +36,7 @@ struct Pending {
 
 impl Default for Acks {
     fn default() -> Self {
-        Self { flows: BTreeMap::new(), window: MIN_WINDOW, counter: 0, due: false, due_at: None }
+        Self { flows: Table::default(), window: MIN_WINDOW, counter: 0, due: false, due_at: None }
     }
 }
 
@@ -49,12 +49,12 @@ impl Acks {
 
     /// A flow was closed; what is left to acknowledge of it, if the peer should hear of it.
     pub(super) fn close(&mut self, flow: RecvFlow) -> Option<u64> {
-        self.flows.remove(&flow).map(|pending| pending.bytes)
+        self.flows.remove(flow).map(|pending| pending.bytes)
     }
 
     /// Data came, `len` bytes with its header.
     pub(super) fn data(&mut self, flow: RecvFlow, len: u64, now: Instant) {
-        let Some(pending) = self.flows.get_mut(&flow) else { return };
+        let Some(pending) = self.flows.get_mut(flow) else { return };
         pending.bytes += len;
         self.counter += len;
         self.due |= pending.bytes >= pending.advertised / 2;
@@ -70,7 +70,7 @@ impl Acks {
 
     /// Acknowledges a flow now, whatever has come.
     pub(super) fn at_once(&mut self, flow: RecvFlow) {
-        if let Some(pending) = self.flows.get_mut(&flow) {
+        if let Some(pending) = self.flows.get_mut(flow) {
             pending.forced = true;
             self.due = true;
         }
@@ -89,8 +89,8 @@ impl Acks {
         if !self.due {
             return None;
         }
-        let pending = |(flow, pending): (&RecvFlow, &Pending)| {
-            ((pending.bytes > 0 || pending.forced) && !waits(*flow)).then_some(*flow)
+        let pending = |(flow, pending): (RecvFlow, &Pending)| {
+            ((pending.bytes > 0 || pending.forced) && !waits(flow)).then_some(flow)
         };
         let next = self.flows.iter().find_map(pending);
         if next.is_none() {
@@ -102,7 +102,7 @@ impl Acks {
 
     /// Notes that `flow` is being acknowledged and returns how many bytes.
     pub(super) fn acknowledge(&mut self, flow: RecvFlow, advertised: u64) -> u64 {
-        let Some(pending) = self.flows.get_mut(&flow) else { return 0 };
+        let Some(pending) = self.flows.get_mut(flow) else { return 0 };
         pending.forced = false;
         pending.advertised = advertised;
         std::mem::take(&mut pending.bytes)

@@ -1,23 +1,26 @@
 //! How much may be in flight, from the measured round trip.
 //!
-//! A probe runs from the sending of some bytes until something behind them is acknowledged. Bytes sent in that time
-//! over the time it took are the path's rate; the rate times (the least round trip seen lately + the delay that is
-//! accepted in queues) is what may be in flight.
+//! What is in flight beyond what the path itself holds waits in its queues, and can't be taken back there. So the round
+//! trip is compared with the least one seen lately: while it is no longer than that and the delay accepted in queues,
+//! the limit grows whenever it was in the way; as soon as it is longer, the limit is what the path carried in the
+//! meantime, times what the round trip may be.
 //!
 //! ```text
-//!   sent   ──●━━━━━━━━━━━━━━●───▶   probe begins at the first ●, its position p = bytes sent before it
+//!   sent   ──●━━━━━━━━━━━━━━●───▶   a probe begins with the first ●, when nothing else is being measured
 //!             \            ╱
-//!   acked  ────\──────────●─────▶   ends at the first acknowledgement of more than p
+//!   acked  ────\──────────●─────▶   and ends once an acknowledgement window more than was sent before it is acknowledged
 //! ```
 //!
-//! Unlike genuine senders, a probe begins with data and not when the last one ended: time in which nothing was sent
-//! is no round trip.
+//! A receiver acknowledges when a window's worth has come, so the last bytes that an acknowledgement covers are what it
+//! was sent for: their round trip has no waiting in it. Genuine senders measure from a probe's first byte and count that
+//! waiting, and take a path for slow on which little was sent; this one shrinks its limit only where queues are seen to grow.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::config::Config;
 use super::super::link::PathStats;
+use super::acks::MIN_WINDOW;
 
 /// The least that a sample counts for: loopback is faster than clocks tell.
 const MIN_RTT: Duration = Duration::from_micros(100);
@@ -26,12 +29,12 @@ const MIN_RTT: Duration = Duration::from_micros(100);
 const HISTORY: usize = 5;
 const HISTORY_PERIOD: Duration = Duration::from_secs(60);
 
-/// The acknowledgement window that the peer is asked for, in bytes: the largest that genuine senders ask for, since each
-/// acknowledgement costs both sides.
-pub(super) const ACK_WINDOW: u64 = 11200;
+/// The largest acknowledgement window that is asked for, in bytes: a tenth of a second at 2.6 Mbit/s. Each
+/// acknowledgement costs both sides; with fewer, a change of the path is seen later.
+const MAX_ACK_WINDOW: u64 = 32 << 10;
 
-/// A probe in which fewer bytes were sent than the least limit less this says nothing about the path's rate.
-const RATE_SLACK: u64 = 2800;
+/// The limit is never above this: 1 Gbit/s over 130 ms.
+const MAX_LIMIT: u64 = 16 << 20;
 
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -42,8 +45,6 @@ pub(super) struct InFlight {
     sent: u64,
     acked: u64,
     probe: Option<Probe>,
-    /// `sent` when the last probe ended.
-    sent_at_last_end: u64,
     smoothed_rtt: Option<Duration>,
     /// The least round trip of each period, newest first.
     base_rtt: VecDeque<(Instant, Duration)>,
@@ -52,13 +53,19 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 struct Probe {
     since: Instant,
+    acked: u64,
+    /// It ends when more than this is acknowledged.
     position: u64,
+    /// The least round trip of the bytes acknowledged meanwhile.
+    least: Option<Duration>,
+    /// The limit was in the way.
+    limited: bool,
 }
 
 impl InFlight {
     pub(super) fn new(config: &Config) -> Self {
         // What the peer may leave unacknowledged must leave room to send, or the session would stop for ever.
-        let min_limit = config.min_in_flight.max(ACK_WINDOW + RATE_SLACK);
+        let min_limit = config.min_in_flight.max(4 * MIN_WINDOW);
         Self {
             min_limit,
             max_additional_delay: config.max_additional_delay,
@@ -66,26 +73,36 @@ impl InFlight {
             sent: 0,
             acked: 0,
             probe: None,
-            sent_at_last_end: 0,
             smoothed_rtt: None,
             base_rtt: VecDeque::new(),
         }
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.sent - self.acked < self.limit
+    /// Whether more may be sent; asked when there is something to send.
+    pub(super) fn has_room(&mut self) -> bool {
+        let room = self.sent - self.acked < self.limit;
+        if let Some(probe) = &mut self.probe {
+            probe.limited |= !room;
+        }
+        room
     }
 
     pub(super) fn sent(&mut self, len: u64, now: Instant) {
-        let position = self.sent;
-        self.probe.get_or_insert(Probe { since: now, position });
+        let position = self.sent + self.ack_window();
+        let acked = self.acked;
+        self.probe.get_or_insert(Probe { since: now, acked, position, least: None, limited: false });
         self.sent += len;
     }
 
-    pub(super) fn acked(&mut self, len: u64, now: Instant) {
+    /// Notes acknowledged bytes, and the round trip of the last of them where it is known.
+    pub(super) fn acked(&mut self, len: u64, rtt: Option<Duration>, now: Instant) {
         self.acked += len;
-        if let Some(probe) = self.probe.take_if(|probe| self.acked > probe.position) {
-            self.sample((now - probe.since).max(MIN_RTT), now);
+        let Some(probe) = &mut self.probe else { return };
+        probe.least = probe.least.into_iter().chain(rtt).min();
+        if let Some(least) = probe.least
+            && let Some(probe) = self.probe.take_if(|probe| self.acked > probe.position)
+        {
+            self.sample(&probe, least.max(MIN_RTT), now);
         }
     }
 
@@ -94,24 +111,32 @@ impl InFlight {
         self.acked += len;
     }
 
+    /// The acknowledgement window to ask for: a part of the limit, or the peer could leave unacknowledged all that may be
+    /// in flight.
+    pub(super) fn ack_window(&self) -> u64 {
+        (self.limit / 4).clamp(MIN_WINDOW, MAX_ACK_WINDOW)
+    }
+
     pub(super) fn path(&self) -> PathStats {
         PathStats { rtt: self.smoothed_rtt, in_flight: self.sent - self.acked, limit: self.limit }
     }
 
-    fn sample(&mut self, rtt: Duration, now: Instant) {
+    fn sample(&mut self, probe: &Probe, rtt: Duration, now: Instant) {
         self.smoothed_rtt = Some(self.smoothed_rtt.map_or(rtt, |smoothed| (smoothed * 7 + rtt) / 8));
         self.remember(rtt, now);
-
-        let bytes = self.sent - self.sent_at_last_end;
-        self.sent_at_last_end = self.sent;
-        if bytes + RATE_SLACK < self.min_limit {
-            return;
-        }
         let base = self.base_rtt.iter().map(|(_, rtt)| *rtt).min().unwrap_or(rtt);
         let allowed = base + self.max_additional_delay;
-        // Both factors are far below 2^53: bytes of one round trip, and a ratio of durations.
-        let limit = (bytes as f64 * allowed.as_secs_f64() / rtt.as_secs_f64()) as u64;
-        self.limit = limit.max(self.min_limit);
+        let carried = self.acked - probe.acked;
+        if rtt <= allowed {
+            if probe.limited {
+                self.limit = (self.limit + carried).min(MAX_LIMIT);
+            }
+            return;
+        }
+        let took = now.saturating_duration_since(probe.since).max(MIN_RTT);
+        // Both factors are far below 2^53: bytes of a few round trips, and a ratio of durations.
+        let limit = (carried as f64 * allowed.as_secs_f64() / took.as_secs_f64()) as u64;
+        self.limit = limit.clamp(self.min_limit, self.limit);
         if self.limit == self.min_limit {
             // A limit at its floor can't tell a slow path from a long one: measure the round trip afresh.
             self.base_rtt.clear();

@@ -6,14 +6,16 @@
 //! Defined by: RTWebSocket (zenomt/rtwebsocket, `protocol`).
 
 mod acks;
+mod credit;
 mod in_flight;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use self::acks::Acks;
+use self::credit::Credit;
 use self::in_flight::InFlight;
 use super::config::Config;
 use super::error::PeerMisbehaved;
@@ -21,13 +23,11 @@ use super::flows::{Answer, Flows};
 use super::link::PathStats;
 use super::recv::Receiver;
 use super::send::Turn;
+use super::table::Table;
 use super::timer::Timer;
 use super::wire::{Wire, sealed};
 use super::{Event, RecvFlow, SendFlow};
 use crate::wire::frame::{Fragment, Frame};
-
-/// Bytes that a peer takes on a flow before it has advertised a window.
-const INITIAL_WINDOW: u64 = 65536;
 
 /// Most bytes of answers (acknowledgements, ping replies) that wait for a peer that asks but does not read. No input
 /// is taken beyond, so that a flood of pings fills the flooder's own buffers.
@@ -37,29 +37,14 @@ const MAX_ANSWERS: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Pipe {
     fragment_size: u64,
-    credits: BTreeMap<SendFlow, Credit>,
+    credits: Table<SendFlow, Credit>,
     in_flight: InFlight,
     acks: Acks,
     /// What goes out before any flow's turn, whatever the windows say.
     answers: VecDeque<Fragment>,
     answer_bytes: usize,
-    /// The peer has been asked for our acknowledgement window.
-    asked_for_window: bool,
-}
-
-/// Cumulative bytes of data messages of one flow.
-#[derive(Debug)]
-struct Credit {
-    sent: u64,
-    acked: u64,
-    advertised: u64,
-}
-
-impl Credit {
-    /// Payload bytes that the peer still takes. A data message's own few bytes may overshoot, as genuine peers' do.
-    fn allowance(&self) -> u64 {
-        (self.acked.saturating_add(self.advertised)).saturating_sub(self.sent)
-    }
+    /// The acknowledgement window that the peer was last asked for.
+    asked_window: u64,
 }
 
 impl sealed::Sealed for Pipe {}
@@ -71,12 +56,12 @@ impl Wire for Pipe {
     fn new(config: &Config) -> Self {
         Self {
             fragment_size: config.fragment_size.max(1) as u64,
-            credits: BTreeMap::new(),
+            credits: Table::default(),
             in_flight: InFlight::new(config),
             acks: Acks::default(),
             answers: VecDeque::new(),
             answer_bytes: 0,
-            asked_for_window: false,
+            asked_window: acks::MIN_WINDOW,
         }
     }
 
@@ -118,9 +103,9 @@ impl Wire for Pipe {
             self.answer_bytes -= fragment.len();
             return Some(fragment);
         }
-        while self.in_flight.has_room() {
+        while !flows.schedule.is_empty() && self.in_flight.has_room() {
             let flow = flows.next_scheduled()?;
-            let window = self.credits.get(&flow).map_or(INITIAL_WINDOW, Credit::allowance);
+            let window = self.credits.get(flow).map_or(0, Credit::allowance);
             // At most the fragment size, which is a usize.
             let allowance = window.min(self.fragment_size) as usize;
             if let Some(frame) = self.turn(flows, flow, now, allowance) {
@@ -151,7 +136,7 @@ impl Pipe {
         answers: Option<SendFlow>,
         metadata: Bytes,
     ) -> Result<(), PeerMisbehaved> {
-        if flows.receivers.contains_key(&flow) {
+        if flows.receivers.contains(flow) {
             return Err(PeerMisbehaved::FlowInUse { flow: flow.0 });
         }
         let limit = flows.config.max_flows;
@@ -200,7 +185,7 @@ impl Pipe {
     }
 
     fn handle_close(&mut self, flows: &mut Flows, flow: RecvFlow) -> Result<(), PeerMisbehaved> {
-        let receiver = flows.receivers.remove(&flow).ok_or(unknown("close", flow.0))?;
+        let receiver = flows.receivers.remove(flow).ok_or(unknown("close", flow.0))?;
         // The last word on this flow comes now, since its number may be opened again at once.
         if let Some(delta) = self.acks.close(flow) {
             self.answer(Frame::Ack { flow: flow.0, delta, advertisement: receiver.window });
@@ -219,13 +204,10 @@ impl Pipe {
         delta: u64,
         advertisement: u64,
     ) -> Result<(), PeerMisbehaved> {
-        let credit = self.credits.get_mut(&flow).ok_or(unknown("acknowledgement", flow.0))?;
-        if delta > credit.sent - credit.acked {
-            return Err(PeerMisbehaved::AckBeyondSent { flow: flow.0 });
-        }
-        credit.acked += delta;
-        credit.advertised = advertisement;
-        self.in_flight.acked(delta, now);
+        let credit = self.credits.get_mut(flow).ok_or(unknown("acknowledgement", flow.0))?;
+        let rtt = credit.acked(delta, advertisement, now).ok_or(PeerMisbehaved::AckBeyondSent { flow: flow.0 })?;
+        self.in_flight.acked(delta, rtt, now);
+        self.ask_for_acks();
         flows.schedule(flow);
         Ok(())
     }
@@ -234,8 +216,8 @@ impl Pipe {
         if !flows.forget(flow) {
             return Err(unknown("close acknowledgement", flow.0));
         }
-        if let Some(credit) = self.credits.remove(&flow) {
-            self.in_flight.forgotten(credit.sent - credit.acked);
+        if let Some(credit) = self.credits.remove(flow) {
+            self.in_flight.forgotten(credit.in_flight());
         }
         Ok(())
     }
@@ -246,7 +228,7 @@ impl Pipe {
         flow: SendFlow,
         reason: Option<(u64, Bytes)>,
     ) -> Result<(), PeerMisbehaved> {
-        if !self.credits.contains_key(&flow) {
+        if !self.credits.contains(flow) {
             return Err(unknown("exception", flow.0));
         }
         if flows.is_open(flow) {
@@ -269,8 +251,8 @@ impl Pipe {
                 }
             }
         }
-        while let Some(flow) = self.acks.next_due(|flow| flows.receivers.get(&flow).is_some_and(Receiver::is_asked)) {
-            let advertisement = flows.receivers.get(&flow).map_or(0, |receiver| receiver.window);
+        while let Some(flow) = self.acks.next_due(|flow| flows.receivers.get(flow).is_some_and(Receiver::is_asked)) {
+            let advertisement = flows.receivers.get(flow).map_or(0, |receiver| receiver.window);
             let delta = self.acks.acknowledge(flow, advertisement);
             self.answer(Frame::Ack { flow: flow.0, delta, advertisement });
         }
@@ -279,8 +261,8 @@ impl Pipe {
     fn turn(&mut self, flows: &mut Flows, flow: SendFlow, now: Instant, allowance: usize) -> Option<Fragment> {
         let frame = match flows.turn(flow, now, allowance) {
             Turn::Open => {
-                self.credits.insert(flow, Credit { sent: 0, acked: 0, advertised: INITIAL_WINDOW });
-                let sender = flows.senders.get(&flow)?;
+                self.credits.insert(flow, Credit::default());
+                let sender = flows.senders.get(flow)?;
                 Frame::Open {
                     flow: flow.0,
                     answers: sender.answers.map(|answered| answered.0),
@@ -300,12 +282,20 @@ impl Pipe {
     }
 
     fn sent(&mut self, flow: SendFlow, len: u64, now: Instant) {
-        if let Some(credit) = self.credits.get_mut(&flow) {
-            credit.sent += len;
+        if let Some(credit) = self.credits.get_mut(flow) {
+            credit.sent(len, now);
         }
         self.in_flight.sent(len, now);
-        if !std::mem::replace(&mut self.asked_for_window, true) {
-            self.answer(Frame::AckWindow(in_flight::ACK_WINDOW));
+        self.ask_for_acks();
+    }
+
+    /// Tells the peer how often to acknowledge, when that has changed much.
+    fn ask_for_acks(&mut self) {
+        let window = self.in_flight.ack_window();
+        let asked = self.asked_window;
+        if window >= 2 * asked || window <= asked / 2 {
+            self.asked_window = window;
+            self.answer(Frame::AckWindow(window));
         }
     }
 
@@ -317,7 +307,7 @@ impl Pipe {
 }
 
 fn receiver<'a>(flows: &'a mut Flows, flow: RecvFlow, what: &'static str) -> Result<&'a mut Receiver, PeerMisbehaved> {
-    flows.receivers.get_mut(&flow).ok_or(unknown(what, flow.0))
+    flows.receivers.get_mut(flow).ok_or(unknown(what, flow.0))
 }
 
 fn unknown(what: &'static str, flow: u64) -> PeerMisbehaved {

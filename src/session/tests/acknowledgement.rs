@@ -95,7 +95,6 @@ fn a_sender_stops_at_the_window_but_for_a_header() {
     pair.left.session.flows().write(flow, filled(0, 300)).unwrap();
     let first = pair.left.session.poll_transmit(pair.now).unwrap();
     assert_eq!(first.len(), 102);
-    assert_eq!(pair.left.session.poll_transmit(pair.now).map(|f| f.head()[0]), Some(0x0a), "asks for acknowledgements");
     assert_eq!(pair.left.session.poll_transmit(pair.now), None);
     assert_eq!(pair.left.sent.len(), before);
 }
@@ -107,6 +106,26 @@ fn a_sender_sends_64_kib_before_it_hears_of_a_window() {
     pair.left.session.flows().write(flow, filled(0, 200_000)).unwrap();
     let payload: usize = pair.left.output(pair.now).iter().filter(|m| m[0] == 0x3d).map(|m| m.len() - 2).sum();
     assert_eq!(payload, 65536 - 3 * 2, "headers count, the last one overshoots");
+}
+
+#[test]
+fn a_wider_path_is_asked_for_fewer_acknowledgements() {
+    let (mut pair, flow) = with_flow(16 << 20);
+    let asked = |pair: &Pair| {
+        let windows = sent(&pair.left).into_iter().filter_map(|frame| match frame {
+            Frame::AckWindow(bytes) => Some(bytes),
+            _ => None,
+        });
+        windows.collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&pair), [16 << 10], "a quarter of what may be in flight at first");
+    pair.left.link.delay = Duration::from_millis(20);
+    pair.left.link.buffer = 1 << 20;
+    for _ in 0..10 {
+        pair.left.session.flows().write(flow, filled(0, 100_000)).unwrap();
+    }
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(asked(&pair), [16 << 10, 32 << 10]);
 }
 
 #[test]

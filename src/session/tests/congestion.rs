@@ -136,8 +136,26 @@ fn a_stall_is_survived_and_what_is_sent_after_it_is_fresh() {
 fn a_peer_that_leaves_what_it_may_unacknowledged_does_not_stop_the_session() {
     let mut pair = Pair::with_config(&Config { min_in_flight: 0, initial_in_flight: 0, ..Config::default() });
     let flow = open(&mut pair, Priority::Routine);
-    pair.left.session.flows().write(flow, filled(0, 11_199 - 2)).unwrap();
-    assert_eq!(pair.left.output(pair.now).len(), 3);
+    pair.left.session.flows().write(flow, filled(0, 2799 - 2)).unwrap();
+    assert_eq!(pair.left.output(pair.now).len(), 2);
     pair.left.session.flows().write(flow, message("more")).unwrap();
     assert_eq!(pair.left.output(pair.now).len(), 1, "no acknowledgement was needed");
+}
+
+#[test]
+fn a_path_on_which_little_is_sent_is_not_taken_for_a_slow_one() {
+    let mut pair = slow_line();
+    pair.left.link.rate = Some(12_500_000);
+    let flow = open(&mut pair, Priority::Priority);
+    for _ in 0..300 {
+        pair.left.session.flows().write(flow, filled(0, 4000)).unwrap();
+        pair.run_for(33 * MS);
+    }
+    assert!(pair.left.session.path().limit >= 64 << 10);
+    let written = pair.elapsed();
+    pair.left.session.flows().write(flow, filled(1, 60_000)).unwrap();
+    pair.run_for(1000 * MS);
+    let came =
+        pair.right.events.iter().find(|(_, e)| pair::message_of(e).is_some_and(|m| m.len() == 60_000)).unwrap().0;
+    assert!(came - written < 50 * MS, "a key frame goes out in one piece: {:?}", came - written);
 }
