@@ -11,7 +11,7 @@
 //!                                  ◀─       Fs  TC 0, answers Fc: answers to commands, STREAM_BEGIN
 //!     connect, createStream        ─▶
 //! F1… TC n, answers Fs             ─▶
-//!     play, pause …                ─▶
+//!     play, pause, publish …       ─▶
 //!                                  ◀─       G1… TC n, answers Fc (not F1): data, audio, video
 //! ```
 
@@ -20,11 +20,13 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use tracing::info;
 
 use super::Config;
 use super::error::Over;
 use super::outlet::lasting;
 use super::play::{Request, Stream};
+use super::publish::{self, Publication, Rejection, is_media};
 use super::query::{self, Query};
 use crate::broadcast::{Item, Registry, StreamPath};
 use crate::session::error::WriteError;
@@ -54,6 +56,8 @@ pub(super) struct Conversation<'a> {
     streams: BTreeMap<StreamId, Box<Stream>>,
     /// The viewer's flows that belong to a stream.
     flows: BTreeMap<RecvFlow, StreamId>,
+    /// What is published: one stream a connection, as over RTMP. In a box, since few publish.
+    publication: Option<Box<Publication>>,
     last_stream: StreamId,
 }
 
@@ -75,6 +79,7 @@ impl<'a> Conversation<'a> {
             control: None,
             streams: BTreeMap::new(),
             flows: BTreeMap::new(),
+            publication: None,
             last_stream: StreamId::CONTROL,
         }
     }
@@ -84,10 +89,18 @@ impl<'a> Conversation<'a> {
     /// # Errors
     /// [`Over`]: close the link.
     pub(super) fn handle_event(&mut self, flows: &mut Flows, event: Event, now: Instant) -> Result<(), Over> {
+        // Commands without end must not put off the end of who publishes nothing.
+        self.end_stalled(flows, now)?;
         match event {
             Event::Opened { flow, metadata, answers } => self.handle_opened(flows, flow, metadata, answers),
             Event::Message { flow, payload } => self.handle_message(flows, flow, payload, now),
-            Event::Gap { .. } | Event::Room => Ok(()),
+            Event::Gap { flow, .. } => {
+                if let Some(publication) = &mut self.publication {
+                    publication.handle_gap(flow);
+                }
+                Ok(())
+            }
+            Event::Room => Ok(()),
             Event::Closed { flow } => self.handle_closed(flow),
             Event::Rejected { flow, .. } => self.handle_rejected(flow),
         }
@@ -112,12 +125,14 @@ impl<'a> Conversation<'a> {
     /// # Errors
     /// [`Over`]: close the link.
     pub(super) fn handle_timeout(&mut self, flows: &mut Flows, now: Instant) -> Result<(), Over> {
+        self.end_stalled(flows, now)?;
         self.streams.values_mut().try_for_each(|stream| stream.handle_timeout(flows, now))
     }
 
     /// When to call [`Conversation::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.streams.values().filter_map(|stream| stream.poll_timeout()).min()
+        let stall = self.publication.as_ref().map(|publication| publication.stalls_at());
+        self.streams.values().filter_map(|stream| stream.poll_timeout()).chain(stall).min()
     }
 
     /// What happens next to any stream that is played, or the task is woken when something does.
@@ -158,7 +173,8 @@ impl<'a> Conversation<'a> {
                     && self.streams.contains_key(&stream)
                     && self.flows.values().filter(|of| **of == stream).count() < MAX_STREAM_FLOWS =>
             {
-                flows.accept(flow, WINDOW);
+                let window = if self.publishes(stream) { publish::WINDOW } else { WINDOW };
+                flows.accept(flow, window);
                 self.flows.insert(flow, stream);
             }
             _ => {}
@@ -171,6 +187,9 @@ impl<'a> Conversation<'a> {
             return Err(Over::Left);
         }
         self.flows.remove(&flow);
+        if let Some(publication) = &mut self.publication {
+            publication.handle_closed(flow);
+        }
         Ok(())
     }
 
@@ -183,6 +202,13 @@ impl<'a> Conversation<'a> {
     }
 
     fn handle_message(&mut self, flows: &mut Flows, flow: RecvFlow, payload: Bytes, now: Instant) -> Result<(), Over> {
+        if let (Some(publication), Some(&stream)) = (&mut self.publication, self.flows.get(&flow))
+            && publication.stream() == stream
+            && is_media(&payload)
+        {
+            let taken = publication.handle_media(flow, &payload, now);
+            return taken.or_else(|rejection| self.reject_publication(flows, &rejection));
+        }
         let Content::Command(command) = Message::decode(payload)?.content else { return Ok(()) };
         match (&self.control, self.flows.get(&flow)) {
             (Some(control), _) if control.theirs == flow => self.handle_connection_command(flows, &command, now),
@@ -209,7 +235,13 @@ impl<'a> Conversation<'a> {
                 }
                 self.acknowledge(flows, command.transaction)
             }
-            ("releaseStream" | "FCPublish" | "FCUnpublish" | "setPeerInfo" | "relay" | "broadcast" | "watch", true) => {
+            ("FCUnpublish", true) => {
+                if let Some(stream) = self.publication.as_ref().map(|publication| publication.stream()) {
+                    self.unpublish(flows, stream)?;
+                }
+                self.acknowledge(flows, command.transaction)
+            }
+            ("releaseStream" | "FCPublish" | "setPeerInfo" | "relay" | "broadcast" | "watch", true) => {
                 self.acknowledge(flows, command.transaction)
             }
             (_, true) => control.tell(flows, &failed(command, "Method not found")),
@@ -230,6 +262,7 @@ impl<'a> Conversation<'a> {
 
     fn delete_stream(&mut self, flows: &mut Flows, id: StreamId, now: Instant) {
         let Some(mut stream) = self.streams.remove(&id) else { return };
+        self.publication.take_if(|publication| publication.stream() == id);
         stream.close(flows, now);
         self.flows.retain(|flow, of| {
             if *of == id {
@@ -258,9 +291,10 @@ impl<'a> Conversation<'a> {
         let flag = command.argument(0).and_then(Value::as_bool);
         match command.name.as_str() {
             "play" => self.play(flows, id, command, now),
+            "publish" => self.publish(flows, id, command, now),
             "closeStream" => {
                 stream.stop(flows, now);
-                Ok(())
+                self.unpublish(flows, id)
             }
             "pause" => {
                 stream.pause(self.registry, flag.unwrap_or(false), now);
@@ -274,12 +308,70 @@ impl<'a> Conversation<'a> {
                 stream.receive_video(self.registry, flag.unwrap_or(true), now);
                 Ok(())
             }
-            "publish" => stream.notify(flows, Info::new(Status::PublishBadName, "Publish over RTMP")),
             _ => stream.answer(flows, &failed(command, "Method not found")),
         }
     }
 
+    fn publish(&mut self, flows: &mut Flows, id: StreamId, command: &Command, now: Instant) -> Result<(), Over> {
+        let Some(name) = command.argument(0).and_then(Value::as_str) else { return self.unpublish(flows, id) };
+        let (Some(stream), Some(control)) = (self.streams.get_mut(&id), &self.control) else { return Ok(()) };
+        let (name, _) = query::split(name);
+        let path = StreamPath::new(control.app.as_deref().unwrap_or_default(), name);
+        let begun = match (&self.publication, path) {
+            (Some(_), _) => Err("This connection publishes already".to_owned()),
+            (None, Err(error)) => Err(error.to_string()),
+            (None, Ok(path)) => match Publication::begin(self.registry, &path, id, now) {
+                Ok(publication) => Ok((publication, path)),
+                Err(taken) => Err(taken.to_string()),
+            },
+        };
+        match begun {
+            Ok((publication, path)) => {
+                info!(stream = %path, "publishing");
+                stream.stop(flows, now);
+                self.publication = Some(Box::new(publication));
+                for (&flow, _) in self.flows.iter().filter(|(_, of)| **of == id) {
+                    flows.accept(flow, publish::WINDOW);
+                }
+                stream.notify(flows, Info::new(Status::PublishStart, "Publishing").with("detail", name))
+            }
+            Err(why) => stream.notify(flows, Info::new(Status::PublishBadName, &why).with("detail", name)),
+        }
+    }
+
+    /// Ends what is published on a stream, as the client has asked.
+    fn unpublish(&mut self, flows: &mut Flows, id: StreamId) -> Result<(), Over> {
+        if self.publication.take_if(|publication| publication.stream() == id).is_none() {
+            return Ok(());
+        }
+        info!("unpublished");
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        stream.notify(flows, Info::new(Status::UnpublishSuccess, "Stopped publishing"))
+    }
+
+    fn end_stalled(&mut self, flows: &mut Flows, now: Instant) -> Result<(), Over> {
+        match &self.publication {
+            Some(publication) if publication.stalls_at() <= now => self.reject_publication(flows, &Rejection::Stalled),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends what is published, and says why.
+    fn reject_publication(&mut self, flows: &mut Flows, why: &Rejection) -> Result<(), Over> {
+        let Some(publication) = self.publication.take() else { return Ok(()) };
+        info!("no longer publishing: {why}");
+        let stream = publication.stream();
+        publication.reject_flows(flows);
+        let Some(stream) = self.streams.get_mut(&stream) else { return Ok(()) };
+        stream.notify(flows, Info::new(Status::PublishRejected, &why.to_string()))
+    }
+
+    fn publishes(&self, stream: StreamId) -> bool {
+        self.publication.as_ref().is_some_and(|publication| publication.stream() == stream)
+    }
+
     fn play(&mut self, flows: &mut Flows, id: StreamId, command: &Command, now: Instant) -> Result<(), Over> {
+        self.unpublish(flows, id)?;
         let (Some(stream), Some(control)) = (self.streams.get_mut(&id), &self.control) else { return Ok(()) };
         let Some(name) = command.argument(0).and_then(Value::as_str) else {
             stream.stop(flows, now);

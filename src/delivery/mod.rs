@@ -1,4 +1,5 @@
-//! One viewer, start to finish: the TC conversation and the frames it leads to. Knows no transport.
+//! One client, start to finish: the TC conversation and the frames it leads to, out to a viewer or in from a publisher.
+//! Knows no transport.
 //!
 //! One task, one loop: what the viewer does, what happens to the stream it watches, and the one timer. The stream is read
 //! only while little is queued for the viewer, so that what can't be sent yet stays shared, and is skipped together.
@@ -12,6 +13,7 @@ mod formats;
 mod outlet;
 mod play;
 mod policy;
+mod publish;
 mod query;
 #[cfg(test)]
 mod tests;

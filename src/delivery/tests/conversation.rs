@@ -154,13 +154,6 @@ async fn an_unknown_command_fails_without_ending_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn publish_is_refused() {
-    let (mut viewer, flow) = connected().await;
-    viewer.say(flow, "publish", vec!["demo".into()]);
-    assert_eq!(viewer.words(SOON).await, "NetStream.Publish.BadName");
-}
-
-#[tokio::test(start_paused = true)]
 async fn play_is_answered_in_order() {
     let (mut viewer, flow) = connected().await;
     viewer.say(flow, "play", vec!["demo".into()]);

@@ -3,3 +3,4 @@
 mod conversation;
 mod double;
 mod playing;
+mod publishing;
