@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::clip::Tag;
 use crate::rtws::{Event, Receiver, push_vlu};
 use crate::stamp::{Stamp, monotonic};
 use crate::websocket::{Incoming, Stream, WebSocket};
@@ -24,6 +25,9 @@ const CONTROL: u64 = 0;
 const COMMANDS: u64 = 1;
 /// What genuine viewers grant a stream's flow.
 const STREAM_RECEIVE_BUFFER: u64 = 16_777_215;
+
+/// Payload of a piece, as genuine clients send them.
+const FRAGMENT: usize = 1400;
 
 const COMMAND: u8 = 20;
 const DATA: u8 = 18;
@@ -97,6 +101,10 @@ pub struct Viewer {
     /// Tracks by flow.
     tracks: HashMap<u64, Track>,
     server_control: Option<u64>,
+    /// Our message stream.
+    stream: u64,
+    /// We have a flow open for audio, for video.
+    sends: [bool; 2],
 }
 
 impl Viewer {
@@ -105,6 +113,40 @@ impl Viewer {
     /// # Errors
     /// When the server refuses or breaks the protocol.
     pub async fn play(server: SocketAddr, scheme: Scheme, stream: &str) -> Result<Self> {
+        Self::ask(server, scheme, stream, "play").await
+    }
+
+    /// Connects, and asks to publish `stream`. The answer is the first status that [`Viewer::next`] gives.
+    ///
+    /// # Errors
+    /// When the server refuses the connection or breaks the protocol.
+    pub async fn publish(server: SocketAddr, scheme: Scheme, stream: &str) -> Result<Self> {
+        Self::ask(server, scheme, stream, "publish").await
+    }
+
+    /// Sends a media message of what it publishes, each track on a flow of its own, opened with the first.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn send(&mut self, tag: &Tag) -> Result<()> {
+        let (flow, kind) = match tag.track {
+            Track::Data => (COMMANDS, DATA),
+            Track::Audio => (COMMANDS + 1, 8),
+            Track::Video => (COMMANDS + 2, 9),
+        };
+        if flow != COMMANDS && !std::mem::replace(&mut self.sends[usize::from(tag.track == Track::Video)], true) {
+            self.open_stream_flow(flow)?;
+        }
+        let message = [&[kind], &tag.timestamp.to_be_bytes()[..], &tag.body[..]].concat();
+        let mut pieces = message.chunks(FRAGMENT).peekable();
+        while let Some(piece) = pieces.next() {
+            let head = if pieces.peek().is_some() { 0x3d } else { 0x1d };
+            self.socket.send(&[&[head, flow as u8], piece]);
+        }
+        self.socket.flush().await
+    }
+
+    async fn ask(server: SocketAddr, scheme: Scheme, stream: &str, command: &str) -> Result<Self> {
         let (app, name) = stream.split_once('/').context("a stream is app/name")?;
         let tcp = TcpStream::connect(server).await?;
         tcp.set_nodelay(true)?;
@@ -116,8 +158,9 @@ impl Viewer {
             }
         };
         let socket = WebSocket::connect(socket, &server.to_string(), &format!("/{app}")).await?;
-        let mut viewer = Self { socket, flows: Receiver::new(), tracks: HashMap::new(), server_control: None };
-        viewer.converse(&format!("ws://{server}/{app}"), app, name).await?;
+        let (flows, tracks) = (Receiver::new(), HashMap::new());
+        let mut viewer = Self { socket, flows, tracks, server_control: None, stream: 0, sends: [false; 2] };
+        viewer.converse(&format!("ws://{server}/{app}"), app, command, name).await?;
         Ok(viewer)
     }
 
@@ -159,6 +202,8 @@ impl Viewer {
                 }
                 Event::Gap { flow, messages } => return Ok(Seen::Gap(self.tracks.get(&flow).copied(), messages)),
                 Event::Closed { .. } | Event::Opened { .. } | Event::Ping(_) => {}
+                // The reason why media is refused comes as a status.
+                Event::Rejected { flow } if flow > COMMANDS => {}
                 Event::Rejected { flow } => bail!("our flow {flow} was rejected"),
             }
         }
@@ -173,8 +218,8 @@ impl Viewer {
         self.socket.flush().await
     }
 
-    /// connect, createStream, play.
-    async fn converse(&mut self, url: &str, app: &str, name: &str) -> Result<()> {
+    /// connect, createStream, play or publish.
+    async fn converse(&mut self, url: &str, app: &str, command: &str, name: &str) -> Result<()> {
         self.socket.send(&[&[0x10, CONTROL as u8], b"TC\x04\x00"]);
         let text = |text: &str| Amf0Value::Utf8String(text.to_owned());
         let object = [("app", text(app)), ("tcUrl", text(url)), ("objectEncoding", Amf0Value::Number(0.0))];
@@ -186,14 +231,20 @@ impl Viewer {
         self.command(CONTROL, "createStream", 2.0, vec![Amf0Value::Null])?;
         let Amf0Value::Number(stream) = self.result(2.0).await? else { bail!("createStream's answer is not a number") };
         ensure!(stream >= 1.0, "stream id {stream}");
+        self.stream = stream as u64;
+        self.open_stream_flow(COMMANDS)?;
+        self.command(COMMANDS, command, 0.0, vec![Amf0Value::Null, text(name)])?;
+        self.socket.flush().await
+    }
+
+    fn open_stream_flow(&mut self, flow: u64) -> Result<()> {
         let answers = self.server_control.context("no control flow from the server")?;
-        let mut open = vec![0x30, COMMANDS as u8];
+        let mut open = vec![0x30, flow as u8];
         push_vlu(&mut open, answers);
         open.extend_from_slice(b"TC\x04");
-        push_vlu(&mut open, stream as u64);
+        push_vlu(&mut open, self.stream);
         self.socket.send(&[&open]);
-        self.command(COMMANDS, "play", 0.0, vec![Amf0Value::Null, text(name)])?;
-        self.socket.flush().await
+        Ok(())
     }
 
     /// Waits for the answer to a command on the control flow.
