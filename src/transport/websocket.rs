@@ -42,6 +42,9 @@ const WRITE_BYTES: usize = 32 << 10;
 /// Frames gathered into one write, against floods of tiny ones; two slices each.
 const WRITE_FRAMES: usize = 32;
 
+/// Frames that an empty gathering keeps room for: a joining viewer's first write is its largest by far.
+const FRAMES_KEPT: usize = 4;
+
 /// Longest message taken from a peer. Viewers send commands and acknowledgements.
 const MAX_MESSAGE: usize = 64 << 10;
 
@@ -151,6 +154,9 @@ impl<S> WebSocket<S> {
             } else {
                 break;
             }
+        }
+        if self.gathered.is_empty() && self.gathered.capacity() > FRAMES_KEPT {
+            self.gathered.shrink_to(FRAMES_KEPT);
         }
     }
 }
