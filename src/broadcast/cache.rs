@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::rate::Rate;
 use super::{Config, DISCONTINUITY, Frame};
 use crate::media::codec::{self, AudioInfo, TrackInfo, VideoInfo};
 use crate::media::time::{Continuity, Timeline, Timestamp};
@@ -65,12 +66,15 @@ pub(super) struct Cache {
     group_began: Timestamp,
     newest: Option<(Timestamp, Instant)>,
     last_video: Option<Instant>,
+    /// Time and distance of the last two video frames: when the next is due.
+    video_pace: Option<(Timestamp, Duration)>,
     announced: Option<Instant>,
     /// When the present publisher came, and when its last unit did.
     online: Option<(Instant, Instant)>,
     key_seen: bool,
     publishers: u64,
     frames: u64,
+    rate: Rate,
     video: Option<VideoInfo>,
     audio: Option<AudioInfo>,
 }
@@ -89,11 +93,13 @@ impl Cache {
             group_began: Timestamp::default(),
             newest: None,
             last_video: None,
+            video_pace: None,
             announced: None,
             online: None,
             key_seen: false,
             publishers: 0,
             frames: 0,
+            rate: Rate::default(),
             video: None,
             audio: None,
         }
@@ -119,8 +125,10 @@ impl Cache {
         self.newest_group = None;
         self.online = None;
         self.last_video = None;
+        self.video_pace = None;
         self.key_seen = false;
         self.frames = 0;
+        self.rate = Rate::default();
         self.video = None;
         self.audio = None;
         self.push(Entry::Offline(self.newest_timestamp()));
@@ -134,6 +142,8 @@ impl Cache {
         let continuity = self.timeline.place(&mut unit, now);
         if unit.track == Track::Video {
             self.last_video = Some(now);
+            let distance = self.video_pace.map_or(Duration::ZERO, |(last, _)| unit.timestamp.since(last));
+            self.video_pace = Some((unit.timestamp, distance));
         }
         if unit.kind == UnitKind::Delta && !self.key_seen {
             return; // Nobody could decode it.
@@ -162,6 +172,7 @@ impl Cache {
             _ => {}
         }
         self.frames += 1;
+        self.rate.add(frame.message.len(), now);
         self.newest = Some((self.newest_timestamp().max(timestamp), now));
         self.push(Entry::Frame(frame));
     }
@@ -192,6 +203,18 @@ impl Cache {
         }
     }
 
+    /// Whether a video frame should come within the time that audio may wait, by the pace of the last two.
+    pub(super) fn is_video_due(&self, now: Instant) -> bool {
+        let (Some(last), Some((_, distance))) = (self.last_video, self.video_pace) else { return false };
+        let due = last + distance;
+        !distance.is_zero() && now + self.config.max_audio_wait >= due && now < due + self.config.max_audio_wait
+    }
+
+    /// How long audio may wait for video that is due.
+    pub(super) fn max_audio_wait(&self) -> Duration {
+        self.config.max_audio_wait
+    }
+
     /// The number of the present publisher.
     pub(super) fn publisher(&self) -> Option<u64> {
         self.setup.publisher
@@ -217,23 +240,9 @@ impl Cache {
         (self.video.as_ref(), self.audio.as_ref())
     }
 
-    /// Bits a second over the `window` before `now`, or over what is kept of it.
-    pub(super) fn bitrate(&self, now: Instant, window: Duration) -> u64 {
-        let mut bytes = 0;
-        let mut span = Duration::ZERO;
-        for entry in self.entries.iter().rev() {
-            let Entry::Frame(frame) = entry else { break };
-            let age = now.saturating_duration_since(frame.received);
-            if age > window {
-                span = window;
-                break;
-            }
-            span = age;
-            bytes += frame.message.len();
-        }
-        // The first key frame by itself tells nothing of the rate.
-        let milliseconds = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1000);
-        (bytes as u64).saturating_mul(8 * 1000) / milliseconds
+    /// Bits a second over the last few seconds, as it stands at `now`.
+    pub(super) fn bits_per_second(&self, now: Instant) -> u64 {
+        self.rate.bits_per_second(now)
     }
 
     /// The highest timestamp so far.
@@ -280,7 +289,7 @@ impl Cache {
     fn push(&mut self, entry: Entry) {
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
-        while self.exceeds_bounds() {
+        while self.exceeds_bounds() || self.is_past() {
             let Some(dropped) = self.entries.pop_front() else { break };
             self.bytes -= dropped.bytes();
             if self.newest_group.as_ref().is_some_and(|group| group.position == self.first) {
@@ -288,6 +297,12 @@ impl Cache {
             }
             self.first += 1;
         }
+    }
+
+    /// Whether nobody can want the oldest entries any more: each cursor that stands there skips to the newest group.
+    fn is_past(&self) -> bool {
+        let oldest = self.entries.iter().position(|entry| matches!(entry, Entry::Frame(_)));
+        oldest.is_some_and(|index| self.is_lagging(self.first + index as u64))
     }
 
     fn exceeds_bounds(&self) -> bool {

@@ -22,6 +22,12 @@ pub struct Config {
     /// Default 500 ms: what is also queued and in flight to such a viewer has to fit into one second with it.
     #[serde(with = "humantime_serde")]
     pub max_lag: Duration,
+    /// How long audio waits for a video frame that is due within this time, for both to leave in one write. Zero: not at all.
+    ///
+    /// Default 10 ms: a third of all audio frames then cost no write and no wake of their own, and no player's buffer is as
+    /// short as this.
+    #[serde(with = "humantime_serde")]
+    pub max_audio_wait: Duration,
 }
 
 impl Default for Config {
@@ -30,6 +36,7 @@ impl Default for Config {
             max_bytes: ByteSize::mib(16),
             max_duration: Duration::from_secs(12),
             max_lag: Duration::from_millis(500),
+            max_audio_wait: Duration::from_millis(10),
         }
     }
 }

@@ -21,6 +21,7 @@ mod config;
 mod intake;
 mod path;
 mod publisher;
+mod rate;
 mod registry;
 mod rules;
 mod subscriber;

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::registry::Lease;
 use super::{PublisherRules, Takeover};
-use crate::media::Unit;
+use crate::media::{Unit, UnitKind};
 
 /// The right to append to one live stream, until a newer publisher takes it.
 ///
@@ -16,6 +16,8 @@ pub struct Publisher {
     rules: PublisherRules,
     /// When the last unit came, or it began.
     last: Instant,
+    /// When viewers are to be woken for what waits.
+    wake_at: Option<Instant>,
 }
 
 /// Another publisher has taken the path. End the connection.
@@ -38,10 +40,11 @@ impl Publisher {
         let number = cache.go_online(now);
         drop(cache);
         lease.stream.appended.ring();
-        Ok(Self { lease, number, rules, last: now })
+        Ok(Self { lease, number, rules, last: now, wake_at: None })
     }
 
-    /// Appends a unit that came at `now`, for every viewer to read.
+    /// Appends a unit that came at `now`, for every viewer to read. Audio may wait a moment until they are woken for it:
+    /// see [`Config::max_audio_wait`](super::Config::max_audio_wait).
     ///
     /// Its timestamp is moved onto the stream's one time line, on which this publisher goes on where the one before ended.
     ///
@@ -54,10 +57,25 @@ impl Publisher {
         if cache.publisher() != Some(self.number) {
             return Err(Replaced);
         }
+        let may_wait = unit.kind == UnitKind::Audio && cache.is_video_due(now);
+        let wake_by = if may_wait { now + cache.max_audio_wait() } else { now };
         cache.append(unit, now);
         drop(cache);
-        stream.appended.ring();
+        self.wake_at = Some(self.wake_at.map_or(wake_by, |earlier| earlier.min(wake_by)));
+        self.wake(now);
         Ok(())
+    }
+
+    /// When to call [`Publisher::wake`].
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.wake_at
+    }
+
+    /// Wakes the viewers for audio that has waited long enough for a video frame to be sent with.
+    pub fn wake(&mut self, now: Instant) {
+        if self.wake_at.take_if(|at| *at <= now).is_some() {
+            self.lease.stream.appended.ring();
+        }
     }
 
     /// When it will have stalled unless something more is appended. Drop it then.

@@ -7,9 +7,6 @@ use super::cache::Cache;
 use super::{Config, Publisher, PublisherRules, StreamPath, Subscriber, Taken};
 use crate::media::codec::{AudioInfo, VideoInfo};
 
-/// Over how much of its newest past a stream's bit rate is told.
-const BITRATE_WINDOW: Duration = Duration::from_secs(5);
-
 /// Every live stream of this gateway. Cloning gives another handle to the same streams.
 ///
 /// A path is in it while it has a publisher or a viewer, and is forgotten with the last of them.
@@ -120,7 +117,7 @@ impl Slot {
             path: path.clone(),
             online_for: now.saturating_duration_since(cache.online_since()?),
             viewers: self.viewers,
-            bits_per_second: cache.bitrate(now, BITRATE_WINDOW),
+            bits_per_second: cache.bits_per_second(now),
             frames: cache.frames(),
             video: video.cloned(),
             audio: audio.cloned(),

@@ -90,7 +90,9 @@ impl<'a> Conversation<'a> {
     /// [`Over`]: close the link.
     pub(super) fn handle_event(&mut self, flows: &mut Flows, event: Event, now: Instant) -> Result<(), Over> {
         // Commands without end must not put off the end of who publishes nothing.
-        self.end_stalled(flows, now)?;
+        if let Some(Err(why)) = self.publication.as_mut().map(|publication| publication.handle_timeout(now)) {
+            self.reject_publication(flows, &why)?;
+        }
         match event {
             Event::Opened { flow, metadata, answers } => self.handle_opened(flows, flow, metadata, answers),
             Event::Message { flow, payload } => self.handle_message(flows, flow, payload, now),
@@ -125,14 +127,16 @@ impl<'a> Conversation<'a> {
     /// # Errors
     /// [`Over`]: close the link.
     pub(super) fn handle_timeout(&mut self, flows: &mut Flows, now: Instant) -> Result<(), Over> {
-        self.end_stalled(flows, now)?;
+        if let Some(Err(why)) = self.publication.as_mut().map(|publication| publication.handle_timeout(now)) {
+            self.reject_publication(flows, &why)?;
+        }
         self.streams.values_mut().try_for_each(|stream| stream.handle_timeout(flows, now))
     }
 
     /// When to call [`Conversation::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let stall = self.publication.as_ref().map(|publication| publication.stalls_at());
-        self.streams.values().filter_map(|stream| stream.poll_timeout()).chain(stall).min()
+        let publication = self.publication.as_ref().map(|publication| publication.poll_timeout());
+        self.streams.values().filter_map(|stream| stream.poll_timeout()).chain(publication).min()
     }
 
     /// What happens next to any stream that is played, or the task is woken when something does.
@@ -347,13 +351,6 @@ impl<'a> Conversation<'a> {
         info!("unpublished");
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         stream.notify(flows, Info::new(Status::UnpublishSuccess, "Stopped publishing"))
-    }
-
-    fn end_stalled(&mut self, flows: &mut Flows, now: Instant) -> Result<(), Over> {
-        match &self.publication {
-            Some(publication) if publication.stalls_at() <= now => self.reject_publication(flows, &Rejection::Stalled),
-            _ => Ok(()),
-        }
     }
 
     /// Ends what is published, and says why.

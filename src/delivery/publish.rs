@@ -71,7 +71,10 @@ impl Publication {
         }
         // A copy of its own: a slice would keep the connection's whole read buffer for as long as the stream keeps the frame.
         let unit = self.intake.read(kind, u32::from_be_bytes([a, b, c, d]), BytesMut::from(&message[..]))?;
-        Ok(unit.map_or(Ok(()), |unit| self.publisher.append(unit, now))?)
+        if let Some(unit) = unit {
+            self.publisher.append(unit, now)?;
+        }
+        Ok(())
     }
 
     /// Takes in that messages of a flow will never come.
@@ -98,9 +101,19 @@ impl Publication {
         self.stream
     }
 
-    /// When it will have stalled.
-    pub(super) fn stalls_at(&self) -> Instant {
-        self.publisher.stalls_at()
+    /// Takes in that the time of [`Publication::poll_timeout`] may have come.
+    ///
+    /// # Errors
+    /// [`Rejection::Stalled`].
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), Rejection> {
+        self.publisher.wake(now);
+        if self.publisher.stalls_at() <= now { Err(Rejection::Stalled) } else { Ok(()) }
+    }
+
+    /// When to call [`Publication::handle_timeout`].
+    pub(super) fn poll_timeout(&self) -> Instant {
+        let stalls_at = self.publisher.stalls_at();
+        self.publisher.wake_at().map_or(stalls_at, |wake_at| wake_at.min(stalls_at))
     }
 }
 

@@ -149,7 +149,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 None => Awaited::Publish,
             };
             self.write(&session.take_output(), awaited).await?;
-            let count = self.read(awaited).await?;
+            let count = match publisher.as_mut().and_then(|publisher| Some((publisher.wake_at()?, publisher))) {
+                None => self.read(awaited).await?,
+                Some((wake_at, publisher)) => match timeout_at(wake_at.into(), self.read(awaited)).await {
+                    Ok(count) => count?,
+                    Err(_) => {
+                        publisher.wake(self.clock.now());
+                        continue;
+                    }
+                },
+            };
             if count == 0 {
                 debug!("closed by the peer");
                 return Ok(());

@@ -36,6 +36,11 @@ impl Timestamp {
         self.0 as u32
     }
 
+    /// How long this is after `earlier`; zero when it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
     /// This point moved later by `by`.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
