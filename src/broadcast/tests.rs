@@ -1,6 +1,7 @@
 //! One publisher and its viewers, with the time passed in.
 
 mod time;
+mod wake;
 
 use std::time::{Duration, Instant};
 

@@ -6,8 +6,7 @@
 //! ```
 //!
 //! Sound, picture and data come on flows of their own, and overtake each other as the client's priorities say; the time in
-//! each message's header puts them together again. A message is no longer than
-//! [`max_message`](crate::session::Config::max_message), of which one is held for each flow.
+//! each message's header puts them together again. One message is held for each flow, as long as the flow's window at most.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -23,8 +23,8 @@ pub struct Config {
     /// Most bytes that wait to be sent; writes beyond are refused. Default 8 MiB, above any bound that delivery sets:
     /// this one only stops a mistake of ours.
     pub max_queued: usize,
-    /// Longest message that is put together from a peer's fragments. Default 256 KiB: commands are far shorter, and a
-    /// stranger can't make the gateway hold more than this for each flow.
+    /// Longest message that is put together from a peer's fragments, on a flow whose window is no larger. Default 256 KiB:
+    /// commands are far shorter, and a stranger can't make the gateway hold more than this for each flow.
     pub max_message: usize,
     /// Most flows open at a time, each way: genuine clients use 2 and 3 a stream. Default 64, against floods of opens.
     pub max_flows: usize,

@@ -54,6 +54,10 @@ impl Receiver {
         }
     }
 
+    pub(super) fn window_bytes(&self) -> usize {
+        usize::try_from(self.window).unwrap_or(usize::MAX)
+    }
+
     pub(super) fn is_asked(&self) -> bool {
         self.verdict == Verdict::Asked
     }

@@ -162,8 +162,10 @@ impl Pipe {
         payload: Bytes,
         len: u64,
     ) -> Result<(), PeerMisbehaved> {
-        let limit = flows.config.max_message;
+        let max_message = flows.config.max_message;
         let receiver = receiver(flows, flow, "data")?;
+        // Whoever gives a flow a large window means to hold that much of it.
+        let limit = receiver.window_bytes().max(max_message);
         let message = receiver
             .fragment(payload, last, limit)
             .map_err(|_| PeerMisbehaved::MessageTooLong { flow: flow.0, limit })?;

@@ -59,6 +59,7 @@ fn a_flood_of_flows_is_refused() {
 #[test]
 fn an_endless_message_is_refused_at_the_limit() {
     let mut pair = Pair::new();
+    pair.right.accepts = Some(64 << 10);
     pair.right.input(pair.now, Bytes::from_static(b"\x10\0")).unwrap();
     let piece = Frame::Data { flow: 0, last: false, payload: vec![0; 64 << 10].into() }.encode().to_bytes();
     for _ in 0..4 {
@@ -66,6 +67,14 @@ fn an_endless_message_is_refused_at_the_limit() {
     }
     let refused = pair.right.input(pair.now, piece);
     assert_eq!(refused, Err(PeerMisbehaved::MessageTooLong { flow: 0, limit: 256 << 10 }));
+}
+
+#[test]
+fn a_flow_with_a_large_window_takes_as_large_a_message() {
+    let (mut pair, flow) = with_flow(2 << 20);
+    pair.left.session.flows().write(flow, filled(0, 2 << 20)).unwrap();
+    pair.settle();
+    assert_eq!(pair.right.messages().len(), 1);
 }
 
 #[test]
