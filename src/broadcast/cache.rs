@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::rate::Rate;
@@ -54,6 +56,7 @@ pub(super) struct Start {
 #[derive(Debug)]
 pub(super) struct Cache {
     config: Config,
+    shared_end: Arc<AtomicU64>,
     timeline: Timeline,
     entries: VecDeque<Entry>,
     first: u64,
@@ -80,9 +83,11 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    pub(super) fn new(config: Config) -> Self {
+    /// An empty log. Where it ends is always in `end` as well, for those who only want to know whether there is more.
+    pub(super) fn new(config: Config, end: Arc<AtomicU64>) -> Self {
         Self {
             config,
+            shared_end: end,
             timeline: Timeline::default(),
             entries: VecDeque::new(),
             first: 0,
@@ -289,6 +294,7 @@ impl Cache {
     fn push(&mut self, entry: Entry) {
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
+        self.shared_end.store(self.end(), Ordering::Release);
         while self.exceeds_bounds() || self.is_past() {
             let Some(dropped) = self.entries.pop_front() else { break };
             self.bytes -= dropped.bytes();

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub struct StreamSummary {
 #[derive(Debug)]
 pub(super) struct Stream {
     cache: RwLock<Cache>,
+    /// Where the log ends.
+    end: Arc<AtomicU64>,
     pub(super) appended: Bell,
 }
 
@@ -129,7 +132,7 @@ impl Shared {
     fn lease(self: &Arc<Self>, path: &StreamPath, role: Role) -> Lease {
         let mut streams = self.streams();
         let slot = streams.entry(path.clone()).or_insert_with(|| Slot {
-            stream: Arc::new(Stream { cache: RwLock::new(Cache::new(self.config.clone())), appended: Bell::default() }),
+            stream: Arc::new(Stream::new(self.config.clone())),
             publishers: 0,
             viewers: 0,
         });
@@ -166,6 +169,16 @@ impl Drop for Lease {
 }
 
 impl Stream {
+    fn new(config: Config) -> Self {
+        let end = Arc::<AtomicU64>::default();
+        Self { cache: RwLock::new(Cache::new(config, Arc::clone(&end))), end, appended: Bell::default() }
+    }
+
+    /// Whether there is nothing at `position` yet. Costs no lock.
+    pub(super) fn ends_at(&self, position: u64) -> bool {
+        self.end.load(Ordering::Acquire) == position
+    }
+
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Cache> {
         self.cache.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -68,7 +68,11 @@ impl Subscriber {
 
     /// The next item if there is one now.
     pub fn try_next(&mut self) -> Option<Item> {
-        self.cursor.advance(&self.lease.stream.read())
+        let Self { lease, cursor, .. } = self;
+        if cursor.pending.is_empty() && lease.stream.ends_at(cursor.position) {
+            return None;
+        }
+        cursor.advance(&lease.stream.read())
     }
 }
 

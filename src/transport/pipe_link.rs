@@ -54,25 +54,21 @@ impl<P: MessagePipe> PipeLink<P> {
 
     /// Sends all that may go out and that the socket takes.
     fn transmit(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
-        while self.pipe.poll_flush(cx)?.is_ready() {
-            if !self.gather() {
-                break;
-            }
+        let mut more = true;
+        while self.pipe.poll_flush(cx)?.is_ready() && more {
+            more = self.gather();
         }
         Ok(())
     }
 
-    /// Moves one write's worth from the session to the pipe; whether there was anything.
+    /// Moves one write's worth from the session to the pipe; whether there may be more.
     fn gather(&mut self) -> bool {
         let now = self.clock.now();
-        let mut any = false;
-        while self.pipe.has_room()
-            && let Some(message) = self.session.poll_transmit(now)
-        {
+        while self.pipe.has_room() {
+            let Some(message) = self.session.poll_transmit(now) else { return false };
             self.pipe.start_send(message);
-            any = true;
         }
-        any
+        true
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
