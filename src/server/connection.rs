@@ -104,7 +104,12 @@ where
     match served {
         None => reason = Some(CloseReason::GoingAway),
         Some(Ok(())) => debug!("viewer left"),
-        Some(Err(error)) => debug!(%error, "viewer lost"),
+        Some(Err(error)) => {
+            debug!(%error, "viewer lost");
+            if matches!(error, LinkError::Misbehaved(_)) {
+                reason = Some(CloseReason::Misbehaved);
+            }
+        }
     }
     if let Some(reason) = reason {
         link.close(reason).await;

@@ -10,7 +10,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use super::MessagePipe;
 use crate::clock::Clock;
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
-use crate::session::{Config, Event, Flows, PeerMisbehaved, Pipe, Session};
+use crate::session::{Config, Event, Flows, Pipe, Session};
 
 /// The longest that a goodbye may take: a peer that does not read is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ impl<P: MessagePipe> PipeLink<P> {
             {
                 let Some(input) = input else { return Poll::Ready(Err(LinkError::Closed)) };
                 if let Err(fault) = self.session.handle_input(self.clock.now(), input) {
-                    return Poll::Ready(Err(self.refuse(&fault, cx)));
+                    return Poll::Ready(Err(LinkError::Misbehaved(fault.to_string())));
                 }
                 continue;
             }
@@ -85,14 +85,6 @@ impl<P: MessagePipe> PipeLink<P> {
         self.timer = None;
         self.session.handle_timeout(self.clock.now());
         Poll::Ready(())
-    }
-
-    /// Tells the peer what it did wrong, as far as the socket takes it at once.
-    fn refuse(&mut self, fault: &PeerMisbehaved, cx: &mut Context<'_>) -> LinkError {
-        self.pipe.start_close(CloseReason::Misbehaved);
-        // The fault is what ended the session; a socket that fails or blocks now changes nothing.
-        let _ = self.pipe.poll_shutdown(cx);
-        LinkError::Misbehaved(fault.to_string())
     }
 
     /// Sends what may go out, says goodbye and waits for the peer's.

@@ -49,6 +49,19 @@ async fn send(client: &mut Client, frame: Frame) {
     client.send(Message::Binary(frame.encode().to_bytes())).await.unwrap();
 }
 
+/// What the client is told when the link is closed.
+async fn goodbye(link: PipeLink<WebSocket<DuplexStream>>, client: &mut Client, reason: CloseReason) -> CloseCode {
+    let reading = async {
+        while let Some(Ok(message)) = client.next().await {
+            if let Message::Close(Some(frame)) = message {
+                return frame.code;
+            }
+        }
+        panic!("closed without a goodbye");
+    };
+    tokio::join!(link.close(reason), reading).1
+}
+
 #[tokio::test]
 async fn what_the_client_sends_becomes_events() {
     let (mut link, mut client) = connected(1 << 16).await;
@@ -170,8 +183,7 @@ async fn a_client_that_breaks_the_protocol_is_told() {
     send(&mut client, Frame::Close { flow: 9 }).await;
     let Err(LinkError::Misbehaved(what)) = link.next().await else { panic!("refused") };
     assert_eq!(what, "close for flow 9, which is not open");
-    let Some(Ok(Message::Close(Some(frame)))) = client.next().await else { panic!("a goodbye") };
-    assert_eq!(frame.code, CloseCode::Protocol);
+    assert_eq!(goodbye(link, &mut client, CloseReason::Misbehaved).await, CloseCode::Protocol);
 }
 
 #[tokio::test]
@@ -181,6 +193,21 @@ async fn a_message_beyond_the_limit_is_refused_before_it_has_come() {
     let header = [0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4];
     client.get_mut().write_all(&header).await.unwrap();
     assert!(matches!(link.next().await, Err(LinkError::Misbehaved(_))));
+    assert_eq!(goodbye(link, &mut client, CloseReason::Misbehaved).await, CloseCode::Protocol);
+}
+
+#[tokio::test]
+async fn the_goodbye_of_a_client_that_pings_and_does_not_read_is_not_lost() {
+    let (mut link, mut client) = connected(1 << 16).await;
+    // Masked with zeros.
+    let ping = [&[0x89, 0xfd, 0, 0, 0, 0][..], &[b'!'; 125]].concat();
+    let flood = async { while client.get_mut().write_all(&ping).await.is_ok() {} };
+    tokio::select! {
+        () = flood => panic!("let go"),
+        event = link.next() => panic!("unexpected {event:?}"),
+        () = async { for _ in 0..1000 { tokio::task::yield_now().await } } => {}
+    }
+    assert_eq!(goodbye(link, &mut client, CloseReason::GoingAway).await, CloseCode::Away);
 }
 
 #[tokio::test]

@@ -54,6 +54,10 @@ const READ_BYTES: usize = 2 << 10;
 /// tungstenite's own buffer, for each connection.
 const READER_BYTES: usize = 256;
 
+/// Most bytes of pongs that tungstenite keeps while it can't hand them over; only the newest ping is answered beyond. Stops
+/// a peer that pings and does not read. Several control frames of at most 127 bytes fit.
+const READER_ANSWERS: usize = 512;
+
 /// Longest header of an unmasked frame: two bytes and a 64-bit length.
 const MAX_HEADER: usize = 10;
 
@@ -119,7 +123,9 @@ impl<S> WebSocket<S> {
         let limits = WebSocketConfig::default()
             .read_buffer_size(READER_BYTES)
             .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE));
+            .max_frame_size(Some(MAX_MESSAGE))
+            .write_buffer_size(0)
+            .max_write_buffer_size(READER_ANSWERS);
         let now = Instant::now();
         let mut interval = interval_at(now + config.ping_interval, config.ping_interval);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -250,6 +256,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> MessagePipe for WebSocket<S> {
     }
 
     fn start_close(&mut self, reason: CloseReason) {
+        // Pongs that nobody reads would leave it no room.
+        self.gather_control();
+        let _ = self.reader.flush();
+        self.gather_control();
         // A connection that is closed already refuses, and nobody is left to tell.
         let _ = self.reader.close(Some(close_frame(reason)));
         self.gather_control();
