@@ -29,7 +29,7 @@ use super::wire::{Wire, sealed};
 use super::{Event, RecvFlow, SendFlow};
 use crate::wire::frame::{Fragment, Frame};
 
-/// Most bytes of answers (acknowledgements, ping replies) that wait for a peer that asks but does not read. No input
+/// Most memory, in bytes, of answers (acknowledgements, ping replies) that wait for a peer that asks but does not read. No input
 /// is taken beyond, so that a flood of pings fills the flooder's own buffers.
 const MAX_ANSWERS: usize = 64 << 10;
 
@@ -100,7 +100,7 @@ impl Wire for Pipe {
     fn poll_transmit(&mut self, flows: &mut Flows, now: Instant) -> Option<Fragment> {
         self.answer_flows(flows);
         if let Some(fragment) = self.answers.pop_front() {
-            self.answer_bytes -= fragment.len();
+            self.answer_bytes -= cost(&fragment);
             return Some(fragment);
         }
         while !flows.schedule.is_empty() && self.in_flight.has_room() {
@@ -303,9 +303,14 @@ impl Pipe {
 
     fn answer(&mut self, frame: Frame) {
         let fragment = frame.encode();
-        self.answer_bytes += fragment.len();
+        self.answer_bytes += cost(&fragment);
         self.answers.push_back(fragment);
     }
+}
+
+/// What an answer that waits takes in memory: most are a few bytes on the wire.
+fn cost(answer: &Fragment) -> usize {
+    size_of::<Fragment>() + answer.body().len()
 }
 
 fn receiver<'a>(flows: &'a mut Flows, flow: RecvFlow, what: &'static str) -> Result<&'a mut Receiver, PeerMisbehaved> {
