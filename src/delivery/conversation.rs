@@ -43,6 +43,10 @@ const MAX_STREAM_ID: u32 = 0xff_ffff;
 /// Most flows that a viewer may have open for one message stream. Genuine clients use three.
 const MAX_STREAM_FLOWS: usize = 8;
 
+/// Most bytes of answers on the control flow that wait to be sent: a thousand. Stops floods of calls whose answers are not
+/// read, or not acknowledged, from filling memory.
+const MAX_UNREAD: usize = 64 << 10;
+
 /// Unacknowledged bytes allowed on a flow of the viewer's. It sends commands; genuine clients start with this many.
 const WINDOW: u64 = 65536;
 
@@ -399,6 +403,9 @@ impl Control {
     }
 
     fn write(&self, flows: &mut Flows, message: Bytes) -> Result<(), Over> {
+        if flows.queued_on(self.ours) >= MAX_UNREAD {
+            return Err(Over::Unread);
+        }
         match flows.write(self.ours, lasting(message)) {
             Ok(_) => Ok(()),
             Err(WriteError::Full) => Err(Over::Unread),

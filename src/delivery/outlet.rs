@@ -7,6 +7,10 @@ use crate::session::error::WriteError;
 use crate::session::{Deadline, Flows, GroupId, Message, Priority, RecvFlow, SendFlow};
 use crate::wire::tc::{FlowMetadata, StreamId};
 
+/// Most bytes that wait on a flow before something more is told on it. Stops floods of commands whose answers are not read
+/// from filling memory; twice what the stream itself, by [`Config::queue_bytes`](super::Config::queue_bytes), has there at most.
+const MAX_UNREAD: usize = 1 << 20;
+
 /// A flow of ours that is opened with its first message, as genuine servers do.
 ///
 /// It answers the viewer's control flow: genuine clients reject one that answers their stream's flow, or none.
@@ -58,6 +62,11 @@ impl Outlet {
     /// # Errors
     /// [`Over::Unread`] when there is no room for it, and as [`Outlet::write`].
     pub(super) fn tell(&mut self, flows: &mut Flows, payload: Bytes) -> Result<(), Over> {
+        if let State::Open(flow) = self.state
+            && flows.queued_on(flow) >= MAX_UNREAD
+        {
+            return Err(Over::Unread);
+        }
         match self.write(flows, lasting(payload))? {
             Written::Queued => Ok(()),
             Written::Lost => Err(Over::Unread),
