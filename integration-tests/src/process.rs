@@ -51,8 +51,28 @@ impl Process {
     /// # Errors
     /// When it has ended.
     pub fn rss_kb(&self) -> Result<u64> {
+        self.status_kb("VmRSS:")
+    }
+
+    /// The most resident memory that it had since [`Process::forget_peak`], in kB.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn peak_kb(&self) -> Result<u64> {
+        self.status_kb("VmHWM:")
+    }
+
+    /// Begins a new measurement of [`Process::peak_kb`].
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn forget_peak(&self) -> Result<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.pid), "5")?)
+    }
+
+    fn status_kb(&self, name: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
@@ -98,12 +118,21 @@ impl GatewayProcess {
     /// # Errors
     /// When it ends or does not listen.
     pub async fn start(binary: &Path, folder: &Path) -> Result<Self> {
+        Self::start_with(binary, folder, |_| ()).await
+    }
+
+    /// The same with its command line or environment changed.
+    ///
+    /// # Errors
+    /// As [`GatewayProcess::start`].
+    pub async fn start_with(binary: &Path, folder: &Path, change: impl FnOnce(&mut Command)) -> Result<Self> {
         let (rtmp, websocket) = (free_port()?, free_port()?);
         let mut command = Command::new(binary);
         command.arg("serve").current_dir(folder).env("RUST_LOG", "warn").stdin(Stdio::null());
         for (key, address) in [("rtmp.address", rtmp), ("websocket.address", websocket)] {
             command.args(["--set", &format!("{key}={address}")]);
         }
+        change(&mut command);
         let mut process = Process::start(&mut command)?;
         for address in [rtmp, websocket] {
             let listens = async {
@@ -127,6 +156,12 @@ impl GatewayProcess {
 pub async fn built_gateway() -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--package", "headwater", "--bin", "headwater"]);
+    // What the outer cargo tells its tests makes build scripts that ask for it (ring's) run anew.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
     if cfg!(debug_assertions) {
         // With the features and the profile of the tests, nearly all of it is built already.
         cargo.args(["--package", "integration-tests", "--profile", "test"]);
