@@ -471,7 +471,7 @@ fn code(info: &Amf0Value) -> Result<String> {
 }
 
 /// Reads the legacy and the enhanced header.
-pub(crate) fn kind_of(track: Track, body: &[u8]) -> Kind {
+pub fn kind_of(track: Track, body: &[u8]) -> Kind {
     let &[first, ref rest @ ..] = body else { return Kind::Delta };
     if track == Track::Audio {
         return if first >> 4 == 10 && rest.first() == Some(&0) { Kind::Configuration } else { Kind::Audio };

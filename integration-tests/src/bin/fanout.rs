@@ -4,6 +4,13 @@
 //! cargo run --release -p integration-tests --bin fanout -- --transports ws,wss --viewers 1,50,200 --seconds 15 --json FILE
 //! ```
 //!
+//! With `--stalled K`, so many of the viewers stop reading in the middle, for `--stall-seconds`:
+//!
+//! ```text
+//! cargo run --release -p integration-tests --bin fanout -- \
+//!     --baselines none --transports ws --viewers 50 --seconds 45 --stalled 1 --json FILE
+//! ```
+//!
 //! Raw TCP and raw rustls servers that only send are measured in the same run. They keep nothing for viewers that join, so
 //! their time to the first key frame is the stream's business.
 
@@ -17,10 +24,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use integration_tests::clip::{Clip, Live, SentLog, Stamps};
-use integration_tests::fanout::{Transport, Watched, baseline, viewers};
+use integration_tests::fanout::{Stall, Transport, Watched, baseline, viewers};
 use integration_tests::process::{GatewayProcess, Process, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::stamp::monotonic;
+use integration_tests::viewer::{Kind, kind_of};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
@@ -32,21 +40,30 @@ const FILL: Duration = Duration::from_secs(5);
 /// Between the last viewer's joining and the window.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// Between two looks at the memory during a stall.
+const RSS_EVERY: Duration = Duration::from_millis(250);
+
 #[derive(Parser)]
 #[command(about = "What a viewer costs")]
 struct Arguments {
     /// Transports to the gateway's viewers: ws, wss.
     #[arg(long, value_delimiter = ',', default_value = "ws,wss")]
     transports: Vec<Transport>,
-    /// Baselines: tcp, tcp-gathered, tls.
-    #[arg(long, value_delimiter = ',', default_value = "tcp,tcp-gathered,tls")]
-    baselines: Vec<Transport>,
+    /// Baselines: tcp, tcp-gathered, tls; or none.
+    #[arg(long, value_delimiter = ',', default_value = "tcp,tcp-gathered,tls", value_parser = baseline_or_none)]
+    baselines: Vec<Option<Transport>>,
     /// Numbers of viewers.
     #[arg(long, value_delimiter = ',', default_value = "1,50,200")]
     viewers: Vec<usize>,
     /// How long each is measured.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
+    /// How many of the gateway's viewers stop reading in the middle of it. The baselines wait for such viewers, so theirs go on.
+    #[arg(long, default_value_t = 0)]
+    stalled: usize,
+    /// For how long these do not read.
+    #[arg(long, default_value_t = 30)]
+    stall_seconds: u64,
     /// Where to write the results, one JSON object a line.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -62,7 +79,7 @@ struct Arguments {
 #[command(hide = true)]
 enum Role {
     #[command(hide = true)]
-    Viewers { transport: Transport, server: SocketAddr, count: usize },
+    Viewers { transport: Transport, server: SocketAddr, count: usize, stalled: usize },
     #[command(hide = true)]
     Baseline { transport: Transport },
 }
@@ -81,12 +98,47 @@ struct Outcome {
     join_ms_p50: f64,
 }
 
+/// A line more, when some stalled: of delays those of the others, of the rest the worst of those that stalled.
+#[derive(Serialize)]
+struct StallOutcome {
+    transport: String,
+    viewers: usize,
+    stalled: usize,
+    stall_seconds: u64,
+    /// The gateway's resident memory at its largest during the stall, above that before it.
+    rss_kb_grown: i64,
+    delay_ms_p50_before: f64,
+    delay_ms_p99_before: f64,
+    delay_ms_p50_during: f64,
+    delay_ms_p99_during: f64,
+    /// Frames sent before the viewers read again that came after they did, thousands of bytes.
+    stale_kb: f64,
+    /// From reading again to the first key frame that was sent after that. `None`: it never came.
+    live_after_ms: Option<f64>,
+    /// That was the next key frame that the publisher sent.
+    live_at_next_key: bool,
+}
+
+/// What is to be measured.
+#[derive(Clone, Copy)]
+struct Plan {
+    transport: Transport,
+    viewers: usize,
+    length: Duration,
+    stalled: usize,
+    stall: Duration,
+}
+
+fn baseline_or_none(text: &str) -> Result<Option<Transport>, String> {
+    if text == "none" { Ok(None) } else { text.parse().map(Some) }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.role {
-        Some(Role::Viewers { transport, server, count }) => {
-            let watched = viewers::watch(transport, server, STREAM, count).await?;
+        Some(Role::Viewers { transport, server, count, stalled }) => {
+            let watched = viewers::watch(transport, server, STREAM, count, stalled).await?;
             println!("{}", serde_json::to_string(&watched)?);
             // Ends the viewers where they are.
             std::process::exit(0);
@@ -110,10 +162,17 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
     println!(
         "transport      viewers  CPU ms/viewer·s  RSS kB/viewer  delay ms p50     p99  frames sent     lost  join ms p50"
     );
-    for transport in arguments.baselines.iter().chain(&arguments.transports).copied() {
+    for transport in arguments.baselines.iter().flatten().chain(&arguments.transports).copied() {
         for viewers in arguments.viewers.iter().copied() {
-            let outcome = measure(&gateway, transport, viewers, Duration::from_secs(arguments.seconds)).await;
-            let outcome = outcome.with_context(|| format!("{transport}, {viewers} viewers"))?;
+            let plan = Plan {
+                transport,
+                viewers,
+                length: Duration::from_secs(arguments.seconds),
+                stalled: if transport.is_baseline() { 0 } else { arguments.stalled },
+                stall: Duration::from_secs(arguments.stall_seconds),
+            };
+            let outcome = measure(&gateway, plan).await;
+            let (outcome, stall) = outcome.with_context(|| format!("{transport}, {viewers} viewers"))?;
             println!(
                 "{transport:14} {viewers:7} {:16.3} {:14.1} {:13.2} {:7.2} {:12} {:8} {:12.1}",
                 outcome.cpu_ms_per_viewer_second,
@@ -127,13 +186,40 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
             if let Some(json) = &mut json {
                 writeln!(json, "{}", serde_json::to_string(&outcome)?)?;
             }
+            if let Some(stall) = stall {
+                stall.print();
+                if let Some(json) = &mut json {
+                    writeln!(json, "{}", serde_json::to_string(&stall)?)?;
+                }
+            }
         }
     }
     Ok(())
 }
 
-async fn measure(gateway: &Path, transport: Transport, viewers: usize, length: Duration) -> Result<Outcome> {
-    ensure!(viewers > 0, "a measurement needs a viewer");
+impl StallOutcome {
+    fn print(&self) {
+        println!(
+            "  {} of them did not read for {} s: the server grew by {} kB; the others' delay p50 {:.2} → {:.2} ms, p99 {:.2} → {:.2} ms; \
+             then {:.0} kB stale, live after {} ({} key frame)",
+            self.stalled,
+            self.stall_seconds,
+            self.rss_kb_grown,
+            self.delay_ms_p50_before,
+            self.delay_ms_p50_during,
+            self.delay_ms_p99_before,
+            self.delay_ms_p99_during,
+            self.stale_kb,
+            self.live_after_ms.map_or_else(|| "never".to_owned(), |after| format!("{after:.0} ms")),
+            if self.live_at_next_key { "the next" } else { "not the next" },
+        );
+    }
+}
+
+async fn measure(gateway: &Path, plan: Plan) -> Result<(Outcome, Option<StallOutcome>)> {
+    ensure!(plan.viewers > plan.stalled, "a measurement needs a viewer that reads");
+    ensure!(plan.stalled == 0 || plan.length > plan.stall, "a stall needs time before and after it");
+    let transport = plan.transport;
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
     if transport.is_baseline() {
         let mut command = Command::new(std::env::current_exe()?);
@@ -142,8 +228,7 @@ async fn measure(gateway: &Path, transport: Transport, viewers: usize, length: D
         let line = lines(&mut process)?.next_line().await?.context("the baseline says no addresses")?;
         let (ingest, server) = line.split_once(' ').context("the baseline's addresses")?;
         let publisher = baseline::Publisher::start(ingest.parse()?, live).await?;
-        let watching = (server.parse()?, transport, viewers);
-        let outcome = watch(&process, watching, &publisher.log, length).await?;
+        let outcome = watch(&process, server.parse()?, plan, &publisher.log).await?;
         publisher.stop().await?;
         Ok(outcome)
     } else {
@@ -151,8 +236,7 @@ async fn measure(gateway: &Path, transport: Transport, viewers: usize, length: D
         std::fs::create_dir_all(&folder)?;
         let gateway = GatewayProcess::start(gateway, &folder).await?;
         let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
-        let watching = (gateway.websocket, transport, viewers);
-        let outcome = watch(&gateway.process, watching, &publisher.log(), length).await?;
+        let outcome = watch(&gateway.process, gateway.websocket, plan, &publisher.log()).await?;
         publisher.stop().await?;
         gateway.process.terminate().await?;
         std::fs::remove_dir_all(&folder)?;
@@ -163,14 +247,15 @@ async fn measure(gateway: &Path, transport: Transport, viewers: usize, length: D
 /// Lets the viewers' process watch a server that has its publisher already.
 async fn watch(
     server: &Process,
-    (address, transport, viewers): (SocketAddr, Transport, usize),
+    address: SocketAddr,
+    plan: Plan,
     log: &SentLog,
-    length: Duration,
-) -> Result<Outcome> {
+) -> Result<(Outcome, Option<StallOutcome>)> {
+    let Plan { transport, viewers, length, stalled, .. } = plan;
     sleep(FILL).await;
     let empty_rss = server.rss_kb()?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["viewers", &transport.to_string(), &address.to_string(), &viewers.to_string()]);
+    command.args(["viewers", &transport.to_string(), &address.to_string(), &viewers.to_string(), &stalled.to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = Process::start(&mut command)?;
     let mut output = lines(&mut process)?;
@@ -179,9 +264,17 @@ async fn watch(
     let start = monotonic() + SETTLE;
     let end = start + length;
     let mut input = process.child.stdin.take().context("piped")?;
-    input.write_all(format!("{} {}\n", start.as_nanos(), end.as_nanos()).as_bytes()).await?;
+    let stall_from = start + length.saturating_sub(plan.stall) / 2;
+    let stall = (stalled > 0).then_some(Stall { from: stall_from, to: stall_from + plan.stall });
+    let times = [start, end].into_iter().chain(stall.iter().flat_map(|stall| [stall.from, stall.to]));
+    let times: Vec<_> = times.map(|time| time.as_nanos().to_string()).collect();
+    input.write_all(format!("{}\n", times.join(" ")).as_bytes()).await?;
     sleep(start.saturating_sub(monotonic())).await;
     let (cpu_at_start, measured_from) = (server.cpu()?, monotonic());
+    let rss_kb_grown = match stall {
+        Some(stall) => growth(server, stall).await?,
+        None => 0,
+    };
     sleep(end.saturating_sub(monotonic())).await;
     let (cpu_at_end, measured_to) = (server.cpu()?, monotonic());
     let rss = server.rss_kb()?;
@@ -189,8 +282,34 @@ async fn watch(
     let line = output.next_line().await?.context("the viewers say nothing")?;
     let watched: Watched = serde_json::from_str(&line)?;
     let cpu = (cpu_at_end - cpu_at_start).as_secs_f64() / (measured_to - measured_from).as_secs_f64();
-    let frames_sent = (log.between(start, end) * viewers) as i64;
-    Ok(Outcome {
+    let frames_sent = (log.between(start, end) * (viewers - stalled)) as i64;
+    let stall_outcome = stall.zip(watched.stalled).map(|(stall, seen)| {
+        let next_key = log
+            .all()
+            .into_iter()
+            .find(|sent| sent.stamp.sent >= stall.to && kind_of(sent.tag.track, &sent.tag.body) == Kind::Key);
+        let next_key = next_key.map(|sent| sent.stamp.sequence);
+        let all_live = seen.first_keys.iter().all(Option::is_some);
+        let slowest = seen.first_keys.iter().flatten().map(|(_, after)| *after).reduce(f64::max);
+        StallOutcome {
+            transport: transport.to_string(),
+            viewers,
+            stalled,
+            stall_seconds: plan.stall.as_secs(),
+            rss_kb_grown,
+            delay_ms_p50_before: seen.delay_ms_p50_before,
+            delay_ms_p99_before: seen.delay_ms_p99_before,
+            delay_ms_p50_during: seen.delay_ms_p50_during,
+            delay_ms_p99_during: seen.delay_ms_p99_during,
+            stale_kb: seen.stale_bytes as f64 / 1e3,
+            live_after_ms: slowest.filter(|_| all_live),
+            live_at_next_key: seen
+                .first_keys
+                .iter()
+                .all(|key| key.is_some() && key.map(|(number, _)| number) == next_key),
+        }
+    });
+    let outcome = Outcome {
         transport: transport.to_string(),
         viewers,
         cpu_ms_per_viewer_second: cpu * 1e3 / viewers as f64,
@@ -200,7 +319,20 @@ async fn watch(
         frames_sent,
         frames_lost: frames_sent - watched.frames_received as i64,
         join_ms_p50: watched.join_ms_p50,
-    })
+    };
+    Ok((outcome, stall_outcome))
+}
+
+/// By how many kB the server's memory grows at most while they stall.
+async fn growth(server: &Process, stall: Stall) -> Result<i64> {
+    sleep(stall.from.saturating_sub(monotonic())).await;
+    let before = server.rss_kb()?;
+    let mut largest = before;
+    while monotonic() < stall.to {
+        sleep(RSS_EVERY.min(stall.to.saturating_sub(monotonic()))).await;
+        largest = largest.max(server.rss_kb()?);
+    }
+    Ok((largest - before) as i64)
 }
 
 fn lines(process: &mut Process) -> Result<Lines<BufReader<ChildStdout>>> {

@@ -10,6 +10,7 @@ pub mod viewers;
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,4 +78,33 @@ pub struct Watched {
     pub delay_ms_p99: f64,
     /// From the viewer's connect to its first key frame, ms.
     pub join_ms_p50: f64,
+    /// If some of them stalled. All the above is of the others then.
+    pub stalled: Option<Stalled>,
+}
+
+/// When some viewers stop reading, on the stamps' clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stall {
+    /// They stop.
+    pub from: Duration,
+    /// They go on.
+    pub to: Duration,
+}
+
+/// What the viewers' process has seen of a [`Stall`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stalled {
+    /// The others' delay before the stall, ms.
+    pub delay_ms_p50_before: f64,
+    /// As above.
+    pub delay_ms_p99_before: f64,
+    /// The others' delay during the stall, ms.
+    pub delay_ms_p50_during: f64,
+    /// As above.
+    pub delay_ms_p99_during: f64,
+    /// Frames that had been sent before a stalled viewer read again, and came after it did; of the viewer that got most.
+    pub stale_bytes: u64,
+    /// For each viewer that stalled: the number on its track of the first key frame that was sent after it read again, and how
+    /// many ms after it read again that frame came. `None`: none came.
+    pub first_keys: Vec<Option<(u32, f64)>>,
 }

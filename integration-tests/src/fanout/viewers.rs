@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{Transport, Watched};
+use super::{Stall, Stalled, Transport, Watched};
 use crate::stamp::{Stamp, monotonic};
 use crate::viewer::{Frame, Kind, PATIENCE, Scheme, Seen, Viewer, kind_of};
 
@@ -32,14 +32,32 @@ struct Tally {
     received: Cell<u64>,
     delay_us: RefCell<Histogram<u64>>,
     join_us: RefCell<Histogram<u64>>,
+    stall: Cell<Option<Stall>>,
+    before_us: RefCell<Histogram<u64>>,
+    during_us: RefCell<Histogram<u64>>,
+    /// Of each that stalled, as it goes.
+    catching_up: RefCell<Vec<CatchingUp>>,
 }
 
-/// Joins `count` viewers, says `ready` on standard output, reads the window (its start and end, ns of the monotonic clock) from
-/// standard input, and returns what was seen of it.
+/// What a viewer got when it read again.
+#[derive(Clone, Copy, Default)]
+struct CatchingUp {
+    stale_bytes: u64,
+    first_key: Option<(u32, f64)>,
+}
+
+/// Joins `count` viewers, says `ready` on standard output, reads the window (its start and end, ns of the monotonic clock; then
+/// those of the stall, if the first `stalled` viewers are to stop reading) from standard input, and returns what was seen of it.
 ///
 /// # Errors
 /// When a viewer can't join or loses its connection.
-pub async fn watch(transport: Transport, server: SocketAddr, stream: &str, count: usize) -> Result<Watched> {
+pub async fn watch(
+    transport: Transport,
+    server: SocketAddr,
+    stream: &str,
+    count: usize,
+    stalled: usize,
+) -> Result<Watched> {
     let histogram = || Histogram::new_with_bounds(1, 60_000_000, 3).map(RefCell::new);
     let tally = Rc::new(Tally {
         window: Cell::new(None),
@@ -47,12 +65,22 @@ pub async fn watch(transport: Transport, server: SocketAddr, stream: &str, count
         received: Cell::new(0),
         delay_us: histogram()?,
         join_us: histogram()?,
+        stall: Cell::new(None),
+        before_us: histogram()?,
+        during_us: histogram()?,
+        catching_up: RefCell::new(vec![CatchingUp::default(); stalled]),
     });
     let local = LocalSet::new();
     let mut viewers = JoinSet::new();
     let watched = async {
-        for _ in 0..count {
-            viewers.spawn_local(viewer(transport, server, stream.to_owned(), tally.clone()));
+        for n in 0..count {
+            viewers.spawn_local(viewer(
+                transport,
+                server,
+                stream.to_owned(),
+                (n < stalled).then_some(n),
+                tally.clone(),
+            ));
             sleep(STAGGER).await;
         }
         let all_joined = async {
@@ -68,8 +96,12 @@ pub async fn watch(transport: Transport, server: SocketAddr, stream: &str, count
         println!("ready");
         let line = tokio::task::spawn_blocking(|| std::io::stdin().lock().lines().next()).await?;
         let line = line.context("no window was given")??;
-        let (start, end) = line.split_once(' ').context("a window is two numbers")?;
-        let (start, end) = (Duration::from_nanos(start.parse()?), Duration::from_nanos(end.parse()?));
+        let times: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        let times: Vec<_> = times.into_iter().map(Duration::from_nanos).collect();
+        let (&[start, end], stall) = times.split_first_chunk().context("a window is two numbers")?;
+        if let &[from, to] = stall {
+            tally.stall.set(Some(Stall { from, to }));
+        }
         tally.window.set(Some((start, end)));
         tokio::select! {
             Some(ended) = viewers.join_next() => bail!("a viewer ended: {:?}", ended?),
@@ -85,10 +117,28 @@ pub async fn watch(transport: Transport, server: SocketAddr, stream: &str, count
         delay_ms_p50: milliseconds(&tally.delay_us, 0.5),
         delay_ms_p99: milliseconds(&tally.delay_us, 0.99),
         join_ms_p50: milliseconds(&tally.join_us, 0.5),
+        stalled: tally.stall.get().map(|_| {
+            let viewers = tally.catching_up.borrow();
+            Stalled {
+                delay_ms_p50_before: milliseconds(&tally.before_us, 0.5),
+                delay_ms_p99_before: milliseconds(&tally.before_us, 0.99),
+                delay_ms_p50_during: milliseconds(&tally.during_us, 0.5),
+                delay_ms_p99_during: milliseconds(&tally.during_us, 0.99),
+                stale_bytes: viewers.iter().map(|viewer| viewer.stale_bytes).max().unwrap_or_default(),
+                first_keys: viewers.iter().map(|viewer| viewer.first_key).collect(),
+            }
+        }),
     })
 }
 
-async fn viewer(transport: Transport, server: SocketAddr, stream: String, tally: Rc<Tally>) -> Result<()> {
+/// `stalls`: its number among those that do.
+async fn viewer(
+    transport: Transport,
+    server: SocketAddr,
+    stream: String,
+    stalls: Option<usize>,
+    tally: Rc<Tally>,
+) -> Result<()> {
     let start = monotonic();
     let mut joined = false;
     let mut count = |frame: &Frame<'_>| {
@@ -99,11 +149,24 @@ async fn viewer(transport: Transport, server: SocketAddr, stream: String, tally:
             tally.join_us.borrow_mut().saturating_record((now - start).as_micros() as u64);
         }
         let stamp = if frame.track == Track::Video { Stamp::of_video(frame.body) } else { Stamp::of_audio(frame.body) };
-        if let (Some((from, to)), Some(stamp)) = (tally.window.get(), stamp)
+        let Some(stamp) = stamp else { return };
+        if let Some(n) = stalls {
+            if let Some(stall) = tally.stall.get() {
+                tally.catching_up.borrow_mut()[n].count(stall, now, stamp, frame);
+            }
+            return;
+        }
+        if let Some((from, to)) = tally.window.get()
             && (from..to).contains(&stamp.sent)
         {
+            let delay_us = now.saturating_sub(stamp.sent).as_micros() as u64;
             tally.received.update(|received| received + 1);
-            tally.delay_us.borrow_mut().saturating_record(now.saturating_sub(stamp.sent).as_micros() as u64);
+            tally.delay_us.borrow_mut().saturating_record(delay_us);
+            match tally.stall.get() {
+                Some(stall) if stamp.sent < stall.from => tally.before_us.borrow_mut().saturating_record(delay_us),
+                Some(stall) if stamp.sent < stall.to => tally.during_us.borrow_mut().saturating_record(delay_us),
+                _ => {}
+            }
         }
     };
     match transport {
@@ -111,6 +174,11 @@ async fn viewer(transport: Transport, server: SocketAddr, stream: String, tally:
             let scheme = if transport.is_encrypted() { Scheme::Tls } else { Scheme::Plain };
             let mut viewer = Viewer::play(server, scheme, &stream).await?;
             loop {
+                if let (Some(_), Some(stall)) = (stalls, tally.stall.get())
+                    && (stall.from..stall.to).contains(&monotonic())
+                {
+                    sleep(stall.to.saturating_sub(monotonic())).await;
+                }
                 match viewer.next().await? {
                     Seen::Frame(frame) => count(&frame),
                     Seen::Ended(end) => bail!("{end:?}"),
@@ -123,6 +191,19 @@ async fn viewer(transport: Transport, server: SocketAddr, stream: String, tally:
             let socket = TcpStream::connect(server).await?;
             let connector = TlsConnector::from(crate::tls::client()?);
             read_frames(connector.connect(ServerName::try_from("localhost")?, socket).await?, count).await
+        }
+    }
+}
+
+impl CatchingUp {
+    fn count(&mut self, stall: Stall, now: Duration, stamp: Stamp, frame: &Frame<'_>) {
+        if now < stall.to {
+            return;
+        }
+        if stamp.sent < stall.to {
+            self.stale_bytes += frame.body.len() as u64;
+        } else if self.first_key.is_none() && frame.kind == Kind::Key {
+            self.first_key = Some((stamp.sequence, (now - stall.to).as_secs_f64() * 1e3));
         }
     }
 }
