@@ -24,7 +24,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use integration_tests::clip::{Clip, Live, SentLog, Stamps};
-use integration_tests::fanout::{Stall, Transport, Watched, baseline, viewers};
+use integration_tests::fanout::{FirstKey, Stall, Transport, Watched, baseline, viewers};
 use integration_tests::process::{GatewayProcess, Process, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::stamp::monotonic;
@@ -115,7 +115,9 @@ struct StallOutcome {
     stale_kb: f64,
     /// From reading again to the first key frame that was sent after that. `None`: it never came.
     live_after_ms: Option<f64>,
-    /// That was the next key frame that the publisher sent.
+    /// From that frame's sending to its coming.
+    live_delay_ms: Option<f64>,
+    /// It was the next key frame that the publisher sent.
     live_at_next_key: bool,
 }
 
@@ -201,7 +203,7 @@ impl StallOutcome {
     fn print(&self) {
         println!(
             "  {} of them did not read for {} s: the server grew by {} kB; the others' delay p50 {:.2} → {:.2} ms, p99 {:.2} → {:.2} ms; \
-             then {:.0} kB stale, live after {} ({} key frame)",
+             then {:.0} kB stale, live after {} ({} key frame, {:.1} ms late)",
             self.stalled,
             self.stall_seconds,
             self.rss_kb_grown,
@@ -212,6 +214,7 @@ impl StallOutcome {
             self.stale_kb,
             self.live_after_ms.map_or_else(|| "never".to_owned(), |after| format!("{after:.0} ms")),
             if self.live_at_next_key { "the next" } else { "not the next" },
+            self.live_delay_ms.unwrap_or(f64::NAN),
         );
     }
 }
@@ -290,7 +293,8 @@ async fn watch(
             .find(|sent| sent.stamp.sent >= stall.to && kind_of(sent.tag.track, &sent.tag.body) == Kind::Key);
         let next_key = next_key.map(|sent| sent.stamp.sequence);
         let all_live = seen.first_keys.iter().all(Option::is_some);
-        let slowest = seen.first_keys.iter().flatten().map(|(_, after)| *after).reduce(f64::max);
+        let worst =
+            |of: fn(&FirstKey) -> f64| seen.first_keys.iter().flatten().map(of).reduce(f64::max).filter(|_| all_live);
         StallOutcome {
             transport: transport.to_string(),
             viewers,
@@ -302,11 +306,9 @@ async fn watch(
             delay_ms_p50_during: seen.delay_ms_p50_during,
             delay_ms_p99_during: seen.delay_ms_p99_during,
             stale_kb: seen.stale_bytes as f64 / 1e3,
-            live_after_ms: slowest.filter(|_| all_live),
-            live_at_next_key: seen
-                .first_keys
-                .iter()
-                .all(|key| key.is_some() && key.map(|(number, _)| number) == next_key),
+            live_after_ms: worst(|key| key.after_ms),
+            live_delay_ms: worst(|key| key.delay_ms),
+            live_at_next_key: all_live && seen.first_keys.iter().flatten().all(|key| Some(key.sequence) == next_key),
         }
     });
     let outcome = Outcome {

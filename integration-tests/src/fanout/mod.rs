@@ -104,7 +104,17 @@ pub struct Stalled {
     pub delay_ms_p99_during: f64,
     /// Frames that had been sent before a stalled viewer read again, and came after it did; of the viewer that got most.
     pub stale_bytes: u64,
-    /// For each viewer that stalled: the number on its track of the first key frame that was sent after it read again, and how
-    /// many ms after it read again that frame came. `None`: none came.
-    pub first_keys: Vec<Option<(u32, f64)>>,
+    /// For each viewer that stalled: the first key frame that was sent after it read again. `None`: none came.
+    pub first_keys: Vec<Option<FirstKey>>,
+}
+
+/// The first key frame of a viewer that reads again.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct FirstKey {
+    /// The frame's number on its track.
+    pub sequence: u32,
+    /// From reading again to this frame, ms.
+    pub after_ms: f64,
+    /// From the publisher's write to the viewer's read, ms.
+    pub delay_ms: f64,
 }

@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{Stall, Stalled, Transport, Watched};
+use super::{FirstKey, Stall, Stalled, Transport, Watched};
 use crate::stamp::{Stamp, monotonic};
 use crate::viewer::{Frame, Kind, PATIENCE, Scheme, Seen, Viewer, kind_of};
 
@@ -43,7 +43,7 @@ struct Tally {
 #[derive(Clone, Copy, Default)]
 struct CatchingUp {
     stale_bytes: u64,
-    first_key: Option<(u32, f64)>,
+    first_key: Option<FirstKey>,
 }
 
 /// Joins `count` viewers, says `ready` on standard output, reads the window (its start and end, ns of the monotonic clock; then
@@ -203,7 +203,9 @@ impl CatchingUp {
         if stamp.sent < stall.to {
             self.stale_bytes += frame.body.len() as u64;
         } else if self.first_key.is_none() && frame.kind == Kind::Key {
-            self.first_key = Some((stamp.sequence, (now - stall.to).as_secs_f64() * 1e3));
+            let milliseconds = |since: Duration| (now - since).as_secs_f64() * 1e3;
+            let (after_ms, delay_ms) = (milliseconds(stall.to), milliseconds(stamp.sent));
+            self.first_key = Some(FirstKey { sequence: stamp.sequence, after_ms, delay_ms });
         }
     }
 }
