@@ -2,7 +2,7 @@
 //!
 //! What is in flight beyond what the path itself holds waits in its queues, and can't be taken back there. So the round
 //! trip is compared with the least one seen lately: while it is no longer than that and the delay accepted in queues,
-//! the limit grows whenever it was in the way; as soon as it is longer, the limit is what the path carried in the
+//! the limit doubles whenever it was in the way; as soon as it is longer, the limit is what the path carried in the
 //! meantime, times what the round trip may be.
 //!
 //! ```text
@@ -126,13 +126,14 @@ impl InFlight {
         self.remember(rtt, now);
         let base = self.base_rtt.iter().map(|(_, rtt)| *rtt).min().unwrap_or(rtt);
         let allowed = base + self.max_additional_delay;
-        let carried = self.acked - probe.acked;
         if rtt <= allowed {
             if probe.limited {
-                self.limit = (self.limit + carried).min(MAX_LIMIT);
+                // All of it was carried within a round trip that was short enough: as in TCP's slow start.
+                self.limit = (2 * self.limit).min(MAX_LIMIT);
             }
             return;
         }
+        let carried = self.acked - probe.acked;
         let took = now.saturating_duration_since(probe.since).max(MIN_RTT);
         // Both factors are far below 2^53: bytes of a few round trips, and a ratio of durations.
         let limit = (carried as f64 * allowed.as_secs_f64() / took.as_secs_f64()) as u64;
