@@ -45,9 +45,9 @@ fn audio_far_from_the_next_video_wakes_at_once() {
 #[test]
 fn audio_waits_for_video_that_is_due_and_leaves_with_it() {
     let mut stream = paced();
-    assert!(!wakes(&mut stream, |stream| stream.append(unit('a', 113))));
+    assert!(!wakes(&mut stream, |stream| stream.append(unit('a', 118))));
     let waits_until = stream.publisher.as_ref().unwrap().wake_at();
-    assert_eq!(waits_until, Some(stream.start + Duration::from_millis(123)));
+    assert_eq!(waits_until, Some(stream.start + Duration::from_millis(121)));
     assert!(wakes(&mut stream, |stream| stream.append(unit('d', 120))));
     assert_eq!(stream.publisher.as_ref().unwrap().wake_at(), None);
 }
@@ -55,14 +55,14 @@ fn audio_waits_for_video_that_is_due_and_leaves_with_it() {
 #[test]
 fn audio_waits_no_longer_than_it_may() {
     let mut stream = paced();
-    assert!(!wakes(&mut stream, |stream| stream.append(unit('a', 113))));
-    let at = stream.start + Duration::from_millis(123);
+    assert!(!wakes(&mut stream, |stream| stream.append(unit('a', 118))));
+    let at = stream.start + Duration::from_millis(121);
     assert!(wakes(&mut stream, |stream| stream.publisher.as_mut().unwrap().wake(at)));
 }
 
 #[test]
 fn audio_of_a_stream_whose_video_has_stopped_wakes_at_once() {
-    assert!(wakes(&mut paced(), |stream| stream.append(unit('a', 131))));
+    assert!(wakes(&mut paced(), |stream| stream.append(unit('a', 124))));
 }
 
 #[test]
