@@ -1,5 +1,6 @@
 //! A session behind a WebSocket, spoken to by an independent client over a pipe in memory.
 
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -237,4 +238,26 @@ async fn next_can_be_cancelled_anywhere() {
         }
     }
     assert_eq!(received, 5000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_that_is_due_to_a_client_that_does_not_read_costs_no_time() {
+    let (mut link, mut client) = connected(1000).await;
+    send(&mut client, Frame::Open { flow: 0, answers: None, metadata: Bytes::new() }).await;
+    let Event::Opened { flow, .. } = link.next().await.unwrap() else { panic!("opened") };
+    link.flows().accept(flow, 1 << 20);
+    // The first acknowledgement goes out and is never read, and what fills the pipe behind it neither.
+    let ours = link.flows().open(Bytes::new(), Priority::Routine, None).unwrap();
+    link.flows().write(ours, message(vec![0; 5000])).unwrap();
+    tokio::time::timeout(Duration::from_millis(10), link.next()).await.expect_err("nothing comes");
+    send(&mut client, Frame::Data { flow: 0, last: true, payload: "hello".into() }).await;
+    assert!(matches!(link.next().await, Ok(Event::Message { .. })));
+    let mut polls = 0;
+    let mut next = std::pin::pin!(link.next());
+    let counted = std::future::poll_fn(|context| {
+        polls += 1;
+        assert!(polls < 10, "it spins");
+        next.as_mut().poll(context)
+    });
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect_err("nothing comes");
 }

@@ -80,8 +80,9 @@ impl Acks {
         self.due |= self.due_at.is_some_and(|at| now >= at);
     }
 
+    /// What is due already needs no timer: it waits for room on the transport, however long that takes.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.due_at
+        self.due_at.filter(|_| !self.due)
     }
 
     /// A flow to acknowledge now, leaving out those that `waits`.
