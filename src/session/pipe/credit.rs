@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 /// Bytes that a peer takes on a flow before it has advertised a window.
 const INITIAL_WINDOW: u64 = 65536;
 
-/// Times of sending that are remembered for each flow. An acknowledgement older than all of them tells no round trip.
-const MAX_MARKS: usize = 16;
+/// Times of sending that are remembered for each flow: a second of video. Beyond, the newest stands for all that follows it,
+/// never the oldest for what was before: after a stall it is the oldest bytes that tell how long it was.
+const MAX_MARKS: usize = 32;
 
 /// Cumulative bytes of data messages of one flow: type, flow number and payload.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Credit {
     pub(super) fn sent(&mut self, len: u64, now: Instant) {
         self.sent += len;
         if self.marks.len() == MAX_MARKS {
-            self.marks.pop_front();
+            self.marks.pop_back();
         }
         self.marks.push_back((self.sent, now));
     }

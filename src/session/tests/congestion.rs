@@ -159,3 +159,28 @@ fn a_path_on_which_little_is_sent_is_not_taken_for_a_slow_one() {
         pair.right.events.iter().find(|(_, e)| pair::message_of(e).is_some_and(|m| m.len() == 60_000)).unwrap().0;
     assert!(came - written < 50 * MS, "a key frame goes out in one piece: {:?}", came - written);
 }
+
+#[test]
+fn a_limit_that_was_right_for_a_fast_path_shrinks_when_the_path_comes_back_slow() {
+    let mut pair = slow_line();
+    pair.left.link.rate = Some(12_500_000);
+    pair.left.link.buffer = 1 << 20;
+    let flow = open(&mut pair, Priority::Priority);
+    pair.right.accepts = Some(16 << 20);
+    for _ in 0..60 {
+        pair.left.session.flows().write(flow, filled(0, 50_000)).unwrap();
+    }
+    pair.run_for(3000 * MS);
+    assert!(pair.left.session.path().limit > 500_000);
+    let now = pair.now;
+    pair.left.link.stall(now, 1000 * MS);
+    pair.left.link.rate = Some(62_500);
+    for _ in 0..600 {
+        let start_by = Some(pair.now + 500 * MS);
+        let deadline = Deadline { start_by, finish_by: start_by };
+        let frame = Message { deadline, ..filled(0, 4000) };
+        pair.left.session.flows().write(flow, frame).unwrap();
+        pair.run_for(33 * MS);
+    }
+    assert!(pair.left.session.path().limit < 64 << 10, "{}", pair.left.session.path().limit);
+}
