@@ -118,8 +118,11 @@ impl Lane {
             if body == self.configuration {
                 return Ok(Written::Queued);
             }
-            self.configuration = body;
-            return self.outlet.preamble(flows, frame.message);
+            let written = self.outlet.preamble(flows, frame.message)?;
+            if matches!(written, Written::Queued) {
+                self.configuration = body;
+            }
+            return Ok(written);
         }
         if frame.kind == UnitKind::Key || self.stream_group != Some(frame.group) {
             self.stream_group = Some(frame.group);

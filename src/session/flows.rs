@@ -112,6 +112,10 @@ impl Flows {
     /// # Errors
     /// [`WriteError`].
     pub fn preamble(&mut self, flow: SendFlow, payload: Bytes) -> Result<(), WriteError> {
+        // Noted as sent only when it can be: the next try must not take it for a repetition.
+        if self.queued >= self.config.max_queued {
+            return Err(WriteError::Full);
+        }
         if self.writable(flow)?.replace_preamble(&payload) {
             let message =
                 Message { payload, group: GroupId::default(), needs_previous: false, deadline: Deadline::default() };

@@ -151,6 +151,17 @@ fn a_preamble_is_sent_when_it_changes_and_only_then() {
 }
 
 #[test]
+fn a_preamble_that_found_no_room_is_sent_when_it_is_tried_again() {
+    let (mut pair, flow) = with_flow(16 << 20);
+    pair.left.session.flows().write(flow, filled(0, 8 << 20)).unwrap();
+    assert_eq!(pair.left.session.flows().preamble(flow, "new".into()), Err(WriteError::Full));
+    pair.settle();
+    pair.left.session.flows().preamble(flow, "new".into()).unwrap();
+    pair.settle();
+    assert_eq!(pair.right.messages().last().unwrap(), "new");
+}
+
+#[test]
 fn a_full_queue_refuses_and_takes_again_once_it_has_gone_out() {
     let (mut pair, flow) = with_flow(16 << 20);
     pair.left.session.flows().write(flow, filled(0, 8 << 20)).unwrap();
