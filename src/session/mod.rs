@@ -23,6 +23,7 @@ pub mod pipe;
 mod recv;
 mod schedule;
 mod send;
+pub mod streams;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,97 @@
+//! `Streams`: flows over many unidirectional streams, a group of messages on each.
+//!
+//! | what | where |
+//! |---|---|
+//! | the bytes, and what both sides must do | [`wire::lane`](crate::wire::lane) |
+//! | streams, their flow control and errors | RFC 9000 §2–4, §19.4–19.5 |
+//!
+//! What may go out is bounded by the transport: a lane that takes no more is [blocked](LaneInput::Blocked), and what is
+//! queued behind it stays in the flow, where it can expire.
+
+use bytes::Bytes;
+
+use crate::wire::frame::Fragment;
+use crate::wire::lane::LaneCode;
+
+/// A lane that this side opened, counted from 0 over the session. Lane 0 is the control lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SendLaneId(pub u64);
+
+/// A lane that the peer opened, counted by the driver from 0 in the order in which it accepted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecvLaneId(pub u64);
+
+/// What comes from the transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneInput {
+    /// Bytes of a lane of the peer's, in order. The first ones open it.
+    Received {
+        /// The lane.
+        lane: RecvLaneId,
+        /// Its next bytes.
+        data: Bytes,
+    },
+    /// A lane of the peer's ended in order: all of its bytes came before.
+    Finished {
+        /// The lane.
+        lane: RecvLaneId,
+    },
+    /// The peer reset a lane of its own, perhaps before any of its bytes came.
+    Reset {
+        /// The lane.
+        lane: RecvLaneId,
+    },
+    /// A lane of ours takes no more, or can't be opened yet: the peer, or what may be in flight, doesn't allow it.
+    Blocked {
+        /// The lane.
+        lane: SendLaneId,
+    },
+    /// It does again.
+    Writable {
+        /// The lane.
+        lane: SendLaneId,
+    },
+    /// The peer wants no more of a lane of ours.
+    Stopped {
+        /// The lane.
+        lane: SendLaneId,
+    },
+}
+
+/// What goes to the transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneTransmit {
+    /// Open a lane. What follows for it waits for its opening.
+    Open {
+        /// The lane.
+        lane: SendLaneId,
+        /// Its priority among all lanes: more is more urgent.
+        priority: i32,
+    },
+    /// Write to a lane, behind all that was written to it.
+    Data {
+        /// The lane.
+        lane: SendLaneId,
+        /// What to write: a short head, then the shared body.
+        fragment: Fragment,
+    },
+    /// End a lane in order.
+    Finish {
+        /// The lane.
+        lane: SendLaneId,
+    },
+    /// Reset a lane.
+    Reset {
+        /// The lane.
+        lane: SendLaneId,
+        /// Why.
+        code: LaneCode,
+    },
+    /// Ask the peer to stop a lane of its own. Nothing more of it is given to the session.
+    Stop {
+        /// The lane.
+        lane: RecvLaneId,
+        /// Why.
+        code: LaneCode,
+    },
+}
