@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
+use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::{Context, Shutdown, http, tcp};
 
@@ -94,14 +95,21 @@ impl Gateway {
             return Err(StartError::AllOff);
         }
         let certificates = Certificates::load(&config.tls, clock)?;
-        let tls = certificates.server_config()?;
+        let tls = certificates.tcp(&[Protocol::Http1])?;
         for (setting, _, _, address) in &ports {
             info!(%address, setting, "listening");
         }
         let ports = ports.into_iter().map(|(_, port, listener, _)| (port, listener)).collect();
         let registry = Registry::with_rules(config.delivery.cache.clone(), config.rtmp.publisher_rules());
+        let site = http::Site {
+            registry: registry.clone(),
+            certificates: Arc::clone(&certificates),
+            // UDP ports add themselves here when they are open.
+            webtransport: Arc::new([]),
+            clock,
+        };
         let context = Arc::new(Context {
-            http: http::router(registry.clone(), clock),
+            http: http::router(site),
             registry,
             ingest: config.rtmp.limits,
             delivery: config.delivery,

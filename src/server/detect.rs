@@ -1,27 +1,125 @@
-//! Which protocol a connection's first byte begins.
+//! What a connection speaks: first bytes and what TLS has agreed upon → [`Verdict`]. Nothing here reads a socket.
 //!
-//! | byte | protocol | specification |
+//! ```text
+//! TCP ─▶ first_byte ─┬▶ RTMP
+//!                    ├▶ HTTP/1.1
+//!                    └▶ TLS ─▶ negotiated ─┬▶ HTTP/1.1, HTTP/2, RTMPS
+//!                                          └▶ nothing ─▶ inside, by the first byte again: HTTP/1.1, RTMPS
+//! UDP ─▶ QUIC ─▶ quic ─▶ HTTP/3, native
+//! ```
+//!
+//! | what | begins with | specification |
 //! |---|---|---|
-//! | `0x16` | TLS: a record of type handshake | RFC 8446 §5.1 |
-//! | a letter | HTTP/1.1: a method, which is a token | RFC 9112 §3, RFC 9110 §5.6.2 |
+//! | TLS | `0x16`: a record of type handshake | RFC 8446 §5.1 |
+//! | RTMP | `0x03`: the version, C0 | RTMP 1.0, §5.2.2 |
+//! | HTTP/1.1 | a letter: a method, which is a token | RFC 9112 §3, RFC 9110 §5.6.2 |
+//! | application protocols | their name | RFC 7301 §3 |
+
+/// What a connection has turned out to be. Each connection of a port that detects gets exactly one, and is counted by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// RTMP in the clear.
+    Rtmp,
+    /// RTMP inside TLS.
+    Rtmps,
+    /// HTTP/1.1 in the clear.
+    Http,
+    /// HTTP/1.1 inside TLS.
+    Https,
+    /// HTTP/2, which comes inside TLS only.
+    Http2,
+    /// HTTP/3.
+    Http3,
+    /// Our own protocol over QUIC.
+    Native,
+    /// Nothing that is spoken here.
+    Unknown,
+}
 
 /// What a first byte begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum First {
     /// A TLS handshake.
     Tls,
-    /// An HTTP request in the clear.
+    /// An RTMP handshake.
+    Rtmp,
+    /// An HTTP/1.1 request.
     Http,
     /// Nothing that is spoken here.
     Unknown,
 }
 
-/// One byte decides, so a connection never waits for a second one that may not come.
-pub fn first_byte(byte: u8) -> Verdict {
+/// What TLS can agree upon (ALPN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/3, and WebTransport over it.
+    Http3,
+    /// RTMP; encoders that name nothing are told by their first byte.
+    Rtmp,
+    /// Our own protocol over QUIC.
+    Native,
+}
+
+impl Protocol {
+    /// Every one of them.
+    pub const ALL: [Self; 5] = [Self::Http1, Self::Http2, Self::Http3, Self::Rtmp, Self::Native];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+            Self::Http3 => b"h3",
+            Self::Rtmp => b"rtmp",
+            Self::Native => b"headwater/1",
+        }
+    }
+
+    fn named(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.name() == name)
+    }
+}
+
+/// What the first byte of a TCP connection begins. One byte decides, so a connection never waits for a second one that may
+/// not come.
+pub fn first_byte(byte: u8) -> First {
     match byte {
-        0x16 => Verdict::Tls,
-        b'A'..=b'Z' | b'a'..=b'z' => Verdict::Http,
-        _ => Verdict::Unknown,
+        0x16 => First::Tls,
+        0x03 => First::Rtmp,
+        b'A'..=b'Z' | b'a'..=b'z' => First::Http,
+        _ => First::Unknown,
+    }
+}
+
+/// What TLS over TCP carries, by what it has agreed upon. `None`: it has not, and the first byte [`inside`] tells.
+pub fn negotiated(protocol: Option<&[u8]>) -> Option<Verdict> {
+    Some(match Protocol::named(protocol?) {
+        Some(Protocol::Http1) => Verdict::Https,
+        Some(Protocol::Http2) => Verdict::Http2,
+        Some(Protocol::Rtmp) => Verdict::Rtmps,
+        Some(Protocol::Http3 | Protocol::Native) | None => Verdict::Unknown,
+    })
+}
+
+/// What TLS over TCP carries, by the first byte inside it. TLS in TLS is nothing that is spoken here.
+pub fn inside(byte: u8) -> Verdict {
+    match first_byte(byte) {
+        First::Rtmp => Verdict::Rtmps,
+        First::Http => Verdict::Https,
+        First::Tls | First::Unknown => Verdict::Unknown,
+    }
+}
+
+/// What QUIC carries, by what it has agreed upon: without that there is no QUIC (RFC 9001 §8.1).
+pub fn quic(protocol: Option<&[u8]>) -> Verdict {
+    match protocol.and_then(Protocol::named) {
+        Some(Protocol::Http3) => Verdict::Http3,
+        Some(Protocol::Native) => Verdict::Native,
+        Some(Protocol::Http1 | Protocol::Http2 | Protocol::Rtmp) | None => Verdict::Unknown,
     }
 }
 
@@ -30,31 +128,60 @@ mod tests {
     use super::*;
 
     /// The verdict on what has come so far, as a socket that is peeked at would see it.
-    fn detect(prefix: &[u8]) -> Option<Verdict> {
+    fn detect(prefix: &[u8]) -> Option<First> {
         prefix.first().map(|&byte| first_byte(byte))
     }
 
     #[test]
     fn every_prefix_of_a_greeting_gets_the_same_verdict() {
-        let greetings: [(&[u8], Verdict); 5] = [
-            (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Verdict::Http),
-            (b"OPTIONS * HTTP/1.1\r\n\r\n", Verdict::Http),
-            (&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], Verdict::Tls),
-            (&[3, 0, 0, 0, 0, 0, 0, 0, 0], Verdict::Unknown),
-            (b"\r\n\r\n", Verdict::Unknown),
+        let greetings: [(&[u8], First, Verdict); 6] = [
+            (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", First::Http, Verdict::Https),
+            (b"OPTIONS * HTTP/1.1\r\n\r\n", First::Http, Verdict::Https),
+            (&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], First::Tls, Verdict::Unknown),
+            (&[3, 0, 0, 0, 0, 0, 0, 0, 0], First::Rtmp, Verdict::Rtmps),
+            (&[6, 0, 0, 0, 0, 0, 0, 0, 0], First::Unknown, Verdict::Unknown),
+            (b"\r\n\r\n", First::Unknown, Verdict::Unknown),
         ];
-        for (greeting, verdict) in greetings {
+        for (greeting, first, within) in greetings {
             assert_eq!(detect(&greeting[..0]), None);
             for length in 1..=greeting.len() {
-                assert_eq!(detect(&greeting[..length]), Some(verdict), "{:?}", &greeting[..length]);
+                assert_eq!(detect(&greeting[..length]), Some(first), "{:?}", &greeting[..length]);
+                assert_eq!(inside(greeting[0]), within);
             }
         }
     }
 
     #[test]
     fn every_byte_has_a_verdict() {
-        let tls = (0..=u8::MAX).filter(|&byte| first_byte(byte) == Verdict::Tls).count();
-        let http = (0..=u8::MAX).filter(|&byte| first_byte(byte) == Verdict::Http).count();
-        assert_eq!((tls, http), (1, 52));
+        let count = |first| (0..=u8::MAX).filter(|&byte| first_byte(byte) == first).count();
+        assert_eq!([First::Tls, First::Rtmp, First::Http, First::Unknown].map(count), [1, 1, 52, 202]);
+    }
+
+    #[test]
+    fn what_was_agreed_upon_decides_and_no_prefix_of_it_does() {
+        for protocol in Protocol::ALL {
+            let name = protocol.name();
+            let over_tcp = match protocol {
+                Protocol::Http1 => Verdict::Https,
+                Protocol::Http2 => Verdict::Http2,
+                Protocol::Rtmp => Verdict::Rtmps,
+                Protocol::Http3 | Protocol::Native => Verdict::Unknown,
+            };
+            let over_udp = match protocol {
+                Protocol::Http3 => Verdict::Http3,
+                Protocol::Native => Verdict::Native,
+                Protocol::Http1 | Protocol::Http2 | Protocol::Rtmp => Verdict::Unknown,
+            };
+            assert_eq!((negotiated(Some(name)), quic(Some(name))), (Some(over_tcp), over_udp));
+            for length in 0..name.len() {
+                assert_eq!(negotiated(Some(&name[..length])), Some(Verdict::Unknown));
+                assert_eq!(quic(Some(&name[..length])), Verdict::Unknown);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_agreed_upon_leaves_tcp_to_the_first_byte_and_is_the_end_of_quic() {
+        assert_eq!((negotiated(None), quic(None)), (None, Verdict::Unknown));
     }
 }

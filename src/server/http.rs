@@ -5,21 +5,47 @@
 //! | `/` | the list of live streams |
 //! | `/watch/<app>/<name>` | the player, for one stream |
 //! | `/player/…` | the player's files |
+//! | `/player/transports.json` | what the player may connect with beside WebSocket on the page's own port |
 //! | `/api/v1/streams` | the live streams, in JSON |
+//!
+//! # `/player/transports.json`
+//!
+//! ```json
+//! {
+//!   "certificate_hashes": ["9f86d081…"],
+//!   "webtransport": [
+//!     {"port": 443, "path": "/wt/", "format": "raw"},
+//!     {"port": 4445, "path": "/wt-fmp4/", "format": "fmp4"}
+//!   ]
+//! }
+//! ```
+//!
+//! - `certificate_hashes`: the SHA-256 hashes of the certificates in use, each 64 lower-case hexadecimal digits, for
+//!   `serverCertificateHashes` of `new WebTransport(…)`; `null` where the browser is to trust the certificate by its chain.
+//! - `webtransport`: the open ports, the one to try first in front; `[]` where there is none. The address of a session is
+//!   `https://<host of the page>:<port><path><app>`.
+//!
+//! It is for pages of the same origin, and never stored: the certificate is renewed while pages are open.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, HeaderValue};
-use axum::http::{HeaderMap, Response};
+use axum::http::{HeaderMap, HeaderName, Response};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
 use super::player;
+use super::tls::Certificates;
 use crate::broadcast::{Registry, StreamSummary};
 use crate::clock::Clock;
 use crate::media::codec::{AudioInfo, VideoInfo};
+
+/// For answers that are wrong a moment later.
+const NO_STORE: [(HeaderName, HeaderValue); 1] = [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
 /// The answer of `/api/v1/streams`.
 #[derive(Debug, Serialize)]
@@ -57,24 +83,62 @@ struct Audio {
     channels: u8,
 }
 
+/// What the answers are made from.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The live streams.
+    pub registry: Registry,
+    /// The certificate whose hash the player is told.
+    pub certificates: Arc<Certificates>,
+    /// The ports that the player is told of, the one to try first in front.
+    pub webtransport: Arc<[WebTransport]>,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Where WebTransport is to be had, as the player is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WebTransport {
+    /// The UDP port.
+    pub port: u16,
+    /// The path in front of the application's name.
+    pub path: &'static str,
+    /// What is delivered there unless a play asks for something else: `raw` or `fmp4`.
+    pub format: &'static str,
+}
+
+/// The answer of `/player/transports.json`.
+#[derive(Debug, Serialize)]
+struct Transports<'a> {
+    certificate_hashes: Option<[String; 1]>,
+    webtransport: &'a [WebTransport],
+}
+
 /// Everything that is served over HTTP.
-pub fn router(registry: Registry, clock: Clock) -> Router {
+pub fn router(site: Site) -> Router {
     Router::new()
         .route("/", get(|headers: HeaderMap| async move { player::answer("index.html", &headers) }))
         .route("/watch/{app}/{*name}", get(|headers: HeaderMap| async move { player::answer("watch.html", &headers) }))
+        .route("/player/transports.json", get(transports))
         .route("/player/{*path}", get(file))
         .route("/api/v1/streams", get(streams))
         .fallback(|| async { player::not_found() })
-        .with_state((registry, clock))
+        .with_state(site)
 }
 
 async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response<Body> {
     player::answer(&path, &headers)
 }
 
-async fn streams(State((registry, clock)): State<(Registry, Clock)>) -> impl IntoResponse {
-    let streams = registry.streams(clock.now()).into_iter().map(Stream::from).collect();
-    ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(Streams { streams }))
+async fn transports(State(site): State<Site>) -> impl IntoResponse {
+    let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let certificate_hashes = site.certificates.development_hash().map(|hash| [hex(hash)]);
+    (NO_STORE, Json(Transports { certificate_hashes, webtransport: &site.webtransport })).into_response()
+}
+
+async fn streams(State(site): State<Site>) -> impl IntoResponse {
+    let streams = site.registry.streams(site.clock.now()).into_iter().map(Stream::from).collect();
+    (NO_STORE, Json(Streams { streams }))
 }
 
 impl From<StreamSummary> for Stream {
@@ -107,9 +171,16 @@ mod tests {
     use super::*;
     use crate::broadcast::{Config, StreamPath};
 
+    const RAW: WebTransport = WebTransport { port: 4443, path: "/wt/", format: "raw" };
+
+    fn site(registry: &Registry, certificates: Arc<Certificates>) -> Site {
+        Site { registry: registry.clone(), certificates, webtransport: [RAW].into(), clock: Clock }
+    }
+
     async fn ask(registry: &Registry, method: Method, path: &str) -> (StatusCode, String) {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        let response = router(registry.clone(), Clock).oneshot(request).await.unwrap();
+        let site = site(registry, Certificates::in_memory());
+        let response = router(site).oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -151,5 +222,19 @@ mod tests {
         let _viewer = registry.subscribe(&path);
         let expected = r#"{"streams":[{"app":"live","name":"demo","viewers":1,"bits_per_second":0,"online_seconds":0,"frames":0,"video":null,"audio":null}]}"#;
         assert_eq!(ask(&registry, Method::GET, "/api/v1/streams").await.1, expected);
+    }
+
+    #[tokio::test]
+    async fn the_player_is_told_the_ports_and_what_to_trust() {
+        let certificates = Certificates::in_memory();
+        let hash = certificates.development_hash().unwrap();
+        let request = Request::get("/player/transports.json").body(Body::empty()).unwrap();
+        let response = router(site(&Registry::new(Config::default()), certificates)).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let port = serde_json::json!({"port": 4443, "path": "/wt/", "format": "raw"});
+        assert_eq!(told, serde_json::json!({"certificate_hashes": [digits], "webtransport": [port]}));
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 
-use super::detect::{self, Verdict};
+use super::detect::{self, First};
 use super::{Context, Shutdown, connection};
 use crate::ingest;
 
@@ -145,9 +145,9 @@ async fn serve_http(socket: TcpStream, context: &Context, mut shutdown: Shutdown
         () = shutdown.begun() => return,
     };
     match verdict {
-        Ok(Ok(Verdict::Http)) => Box::pin(connection::serve(socket, context, shutdown)).await,
-        Ok(Ok(Verdict::Tls)) => Box::pin(serve_tls(socket, context, shutdown)).await,
-        Ok(Ok(Verdict::Unknown)) => debug!("neither HTTP nor TLS"),
+        Ok(Ok(First::Http)) => Box::pin(connection::serve(socket, context, shutdown)).await,
+        Ok(Ok(First::Tls)) => Box::pin(serve_tls(socket, context, shutdown)).await,
+        Ok(Ok(First::Rtmp | First::Unknown)) => debug!("neither HTTP nor TLS"),
         Ok(Err(error)) => debug!(%error, "connection lost before its first byte"),
         Err(_) => debug!("no first byte in time"),
     }
@@ -169,7 +169,7 @@ async fn serve_tls(socket: TcpStream, context: &Context, mut shutdown: Shutdown)
 }
 
 /// Exactly one byte is asked for: with more, a connection that has sent fewer would be ready again and again.
-async fn peek(socket: &TcpStream) -> io::Result<Verdict> {
+async fn peek(socket: &TcpStream) -> io::Result<First> {
     let mut byte = [0];
     match socket.peek(&mut byte).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -262,8 +262,8 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(&[0x16]).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
-        assert_eq!(peek(&server).await.unwrap(), Verdict::Tls);
-        assert_eq!(peek(&server).await.unwrap(), Verdict::Tls);
+        assert_eq!(peek(&server).await.unwrap(), First::Tls);
+        assert_eq!(peek(&server).await.unwrap(), First::Tls);
     }
 
     #[tokio::test]

@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use ring::digest::{SHA256, digest};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, crypto};
+use rustls::version::TLS13;
+use rustls::{ServerConfig, SupportedProtocolVersion, crypto};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::warn;
 
 use self::development::Development;
+use super::detect::Protocol;
 use crate::clock::Clock;
-
-/// HTTP/1.1 only: over HTTP/2 a viewer's WebSocket would share its connection with others.
-const ALPN: &[u8] = b"http/1.1";
 
 /// Where development certificates are kept, so that a browser that trusts one goes on trusting it.
 const DIRECTORY: &str = "certs";
@@ -106,18 +106,43 @@ impl Certificates {
         Ok(Arc::new(Self { current: RwLock::new(Arc::new(key)), provider, renewal }))
     }
 
-    /// What a TLS connection is accepted with.
+    /// What a TLS connection over TCP is accepted with, on a port that speaks `protocols`, the best first.
     ///
     /// # Errors
     /// [`TlsError::Library`].
-    pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+    pub fn tcp(self: &Arc<Self>, protocols: &[Protocol]) -> Result<Arc<ServerConfig>, TlsError> {
+        self.server_config(rustls::DEFAULT_VERSIONS, protocols)
+    }
+
+    /// What a QUIC connection is accepted with, on a port that speaks `protocols`, the best first. TLS 1.3 alone, as RFC 9001
+    /// §4.2 demands, and without early data, which could be sent twice.
+    ///
+    /// # Errors
+    /// [`TlsError::Library`].
+    pub fn quic(self: &Arc<Self>, protocols: &[Protocol]) -> Result<Arc<ServerConfig>, TlsError> {
+        self.server_config(&[&TLS13], protocols)
+    }
+
+    fn server_config(
+        self: &Arc<Self>,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[Protocol],
+    ) -> Result<Arc<ServerConfig>, TlsError> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(TlsError::Library)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
         Ok(Arc::new(config))
+    }
+
+    /// The SHA-256 hash of the development certificate, by which a page may trust it; `None` for one from files, which
+    /// browsers trust by its chain.
+    pub fn development_hash(&self) -> Option<[u8; 32]> {
+        self.renewal?;
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        digest(&SHA256, current.cert.first()?).as_ref().try_into().ok()
     }
 
     /// Renews the development certificate before it expires; returns at once when there is none. Cancel safe.
@@ -195,6 +220,16 @@ fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 #[cfg(test)]
+impl Certificates {
+    /// A development certificate that is kept nowhere.
+    pub(super) fn in_memory() -> Arc<Self> {
+        let provider = Arc::new(crypto::ring::default_provider());
+        let made = Development::find_or_make(Path::new("/dev/null/certs"), Clock.wall(), &provider).unwrap();
+        Arc::new(Self { current: RwLock::new(Arc::new(made.key)), provider, renewal: Some(made.renewal) })
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -222,5 +257,20 @@ mod tests {
         let config = Config::Files { certificate: "Cargo.toml".into(), key: "Cargo.toml".into() };
         let error = Certificates::load(&config, Clock).unwrap_err().to_string();
         assert!(error.contains("holds no certificate"), "{error}");
+    }
+
+    #[test]
+    fn only_a_development_certificate_is_trusted_by_its_hash() {
+        let mut certificates = Arc::into_inner(Certificates::in_memory()).unwrap();
+        assert!(certificates.development_hash().is_some());
+        certificates.renewal = None;
+        assert_eq!(certificates.development_hash(), None);
+    }
+
+    #[test]
+    fn each_port_offers_what_it_speaks_and_no_early_data() {
+        let quic = Certificates::in_memory().quic(&[Protocol::Http3, Protocol::Native]).unwrap();
+        assert_eq!(quic.alpn_protocols, [b"h3".to_vec(), b"headwater/1".to_vec()]);
+        assert_eq!(quic.max_early_data_size, 0);
     }
 }
