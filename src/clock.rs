@@ -3,7 +3,7 @@
 //! Everything below `server` takes the time as an argument or from a [`Clock`]. It follows tokio's clock, so a test that
 //! pauses tokio's time pauses every deadline of the gateway with it.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Reads the monotonic time. Free to copy.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,5 +18,28 @@ impl Clock {
     /// The time of day, for what is dated: certificates.
     pub fn wall(self) -> SystemTime {
         SystemTime::now()
+    }
+
+    /// Where the Unix epoch lies as of now.
+    pub fn epoch(self) -> Epoch {
+        let since = self.wall().duration_since(SystemTime::UNIX_EPOCH);
+        Epoch { at: self.now(), since: since.unwrap_or_default() }
+    }
+}
+
+/// Where the Unix epoch lies on the monotonic time line, by the time of day at one moment. It reads no clock, and the times
+/// that it gives never jump, whatever is done to the machine's time of day meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct Epoch {
+    at: Instant,
+    since: Duration,
+}
+
+impl Epoch {
+    /// Milliseconds from the epoch to `time`. As a double it is exact to a quarter of a microsecond.
+    pub fn millis_to(&self, time: Instant) -> f64 {
+        let since = (self.since + time.saturating_duration_since(self.at))
+            .saturating_sub(self.at.saturating_duration_since(time));
+        since.as_secs_f64() * 1e3
     }
 }

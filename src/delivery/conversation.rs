@@ -9,7 +9,7 @@
 //! viewer                                    gateway
 //! Fc  TC 0, answers nothing        ─▶
 //!                                  ◀─       Fs  TC 0, answers Fc: answers to commands, STREAM_BEGIN
-//!     connect, createStream        ─▶
+//!     connect, createStream, time  ─▶
 //! F1… TC n, answers Fs             ─▶
 //!     play, pause, publish …       ─▶
 //!                                  ◀─       G1… TC n, answers Fc (not F1): data, audio, video
@@ -29,6 +29,7 @@ use super::play::{Request, Stream};
 use super::publish::{self, Publication, Rejection, is_media};
 use super::query::{self, Query};
 use crate::broadcast::{Item, Registry, StreamPath};
+use crate::clock::Epoch;
 use crate::session::error::WriteError;
 use crate::session::{Event, Flows, Priority, RecvFlow, SendFlow};
 use crate::wire::amf0::Value;
@@ -55,6 +56,7 @@ const WINDOW: u64 = 65536;
 pub(super) struct Conversation<'a> {
     registry: &'a Registry,
     config: &'a Config,
+    epoch: Epoch,
     control: Option<Control>,
     /// In boxes, since a map's node has room for eleven.
     streams: BTreeMap<StreamId, Box<Stream>>,
@@ -76,10 +78,11 @@ struct Control {
 
 impl<'a> Conversation<'a> {
     /// A conversation in which nothing has been said.
-    pub(super) fn new(registry: &'a Registry, config: &'a Config) -> Self {
+    pub(super) fn new(registry: &'a Registry, config: &'a Config, epoch: Epoch) -> Self {
         Self {
             registry,
             config,
+            epoch,
             control: None,
             streams: BTreeMap::new(),
             flows: BTreeMap::new(),
@@ -241,16 +244,17 @@ impl<'a> Conversation<'a> {
                 if let Some(id) = id {
                     self.delete_stream(flows, id, now);
                 }
-                self.acknowledge(flows, command.transaction)
+                self.reply(flows, command.transaction, Value::Undefined)
             }
             ("FCUnpublish", true) => {
                 if let Some(stream) = self.publication.as_ref().map(|publication| publication.stream()) {
                     self.unpublish(flows, stream)?;
                 }
-                self.acknowledge(flows, command.transaction)
+                self.reply(flows, command.transaction, Value::Undefined)
             }
+            ("time", true) => self.reply(flows, command.transaction, self.epoch.millis_to(now)),
             ("releaseStream" | "FCPublish" | "setPeerInfo" | "relay" | "broadcast" | "watch", true) => {
-                self.acknowledge(flows, command.transaction)
+                self.reply(flows, command.transaction, Value::Undefined)
             }
             (_, true) => control.tell(flows, &failed(command, "Method not found")),
         }
@@ -280,10 +284,10 @@ impl<'a> Conversation<'a> {
         });
     }
 
-    /// Answers a call that gives nothing back, if an answer is wanted.
-    fn acknowledge(&self, flows: &mut Flows, transaction: f64) -> Result<(), Over> {
+    /// Answers a call on the control flow, if an answer is wanted.
+    fn reply(&self, flows: &mut Flows, transaction: f64, value: impl Into<Value>) -> Result<(), Over> {
         match &self.control {
-            Some(control) if transaction > 0.0 => control.tell(flows, &Command::result(transaction, Value::Undefined)),
+            Some(control) if transaction > 0.0 => control.tell(flows, &Command::result(transaction, value)),
             _ => Ok(()),
         }
     }
@@ -393,7 +397,8 @@ impl<'a> Conversation<'a> {
             Err(error) => return refuse(stream, flows, &error.to_string()),
         };
         control.write(flows, UserControl::StreamBegin(id).encode())?;
-        stream.play(flows, self.registry, self.config, Request { path, name: name.to_owned(), query }, now)
+        let request = Request { path, name: name.to_owned(), query, epoch: self.epoch };
+        stream.play(flows, self.registry, self.config, request, now)
     }
 }
 

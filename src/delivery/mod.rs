@@ -10,6 +10,7 @@ mod config;
 mod conversation;
 mod error;
 mod formats;
+mod measure;
 mod outlet;
 mod play;
 mod policy;
@@ -45,7 +46,7 @@ enum Step {
 pub async fn serve<L: Link>(mut link: L, registry: &Registry, config: &Config, clock: Clock) -> Result<(), LinkError> {
     // A bound of nothing would be never to send anything.
     let bound = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX).max(1);
-    let mut conversation = Conversation::new(registry, config);
+    let mut conversation = Conversation::new(registry, config, clock.epoch());
     loop {
         let room = link.flows().queued() < bound;
         if !room {

@@ -15,10 +15,12 @@ use std::time::Instant;
 use super::Config;
 use super::error::Over;
 use super::formats::Raw;
+use super::measure::Teller;
 use super::outlet::{Outlet, Written, lasting};
 use super::policy::{self, Lifetimes};
 use super::query::Query;
 use crate::broadcast::{Frame, Item, Registry, StreamPath, Subscriber};
+use crate::clock::Epoch;
 use crate::media::time::Timestamp;
 use crate::media::{Track, UnitKind};
 use crate::session::{Flows, RecvFlow, SendFlow};
@@ -54,6 +56,8 @@ struct Playing {
     /// Delta frames are of no use until a key frame has been queued.
     needs_key: bool,
     last_audio: Option<Timestamp>,
+    /// For who asked to be told the gateway's clock.
+    teller: Option<Teller>,
 }
 
 /// What to play and how.
@@ -65,6 +69,8 @@ pub(super) struct Request {
     pub(super) name: String,
     /// The viewer's wishes.
     pub(super) query: Query,
+    /// What the gateway's clock is told by.
+    pub(super) epoch: Epoch,
 }
 
 impl Stream {
@@ -93,7 +99,7 @@ impl Stream {
         request: Request,
         now: Instant,
     ) -> Result<(), Over> {
-        let Request { path, name, query } = request;
+        let Request { path, name, query, epoch } = request;
         self.stop(flows, now);
         // A viewer that plays anew may have new decoders: new flows begin with the configurations again.
         self.raw.finish(flows);
@@ -116,6 +122,7 @@ impl Stream {
             published: false,
             needs_key: true,
             last_audio: None,
+            teller: query.clock.then(|| Teller::new(epoch, now)),
         });
         Ok(())
     }
@@ -245,6 +252,12 @@ impl Stream {
     fn handle_frame(&mut self, flows: &mut Flows, config: &Config, frame: Frame, now: Instant) -> Result<(), Over> {
         let Some(playing) = &mut self.playing else { return Ok(()) };
         let (kind, timestamp, received) = (frame.kind, frame.timestamp, frame.received);
+        if matches!(kind, UnitKind::Key | UnitKind::Delta | UnitKind::Audio)
+            && let Some(told) = playing.teller.as_mut().and_then(|teller| teller.tell(&frame, now))
+        {
+            // Another comes in a second.
+            let _: Written = self.data.write(flows, lasting(told))?;
+        }
         match (frame.track, kind) {
             // A viewer that has no room for metadata can do without; it is nothing to leave it for.
             (Track::Data, _) => return self.data.write(flows, lasting(frame.message)).map(|_: Written| ()),

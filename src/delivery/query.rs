@@ -6,8 +6,9 @@
 //! | `expirePreviousGop` | `0`, `no`, `false`: off | on |
 //! | `asis` | | accepted; timestamps are the stream's own in any case |
 //! | `format` | `raw` | `raw` |
+//! | `clock` | `1`, `yes`, `true`: the gateway's clock is told, see [`measure`](super::measure) | off |
 //!
-//! Keys are those of tcserver (zenomt/rtmfp-cpp), and `format`. `&`, `?` and `;` separate; the later of two wins; what is
+//! Keys are those of tcserver (zenomt/rtmfp-cpp), `format` and `clock`. `&`, `?` and `;` separate; the later of two wins; what is
 //! not understood is left out, as a viewer's wish is never a reason to refuse it.
 
 use std::borrow::Cow;
@@ -31,6 +32,8 @@ pub(super) struct Query {
     pub(super) expire_previous_group: Option<bool>,
     /// `format`, as it was said.
     pub(super) format: Option<String>,
+    /// `clock`.
+    pub(super) clock: bool,
 }
 
 impl Query {
@@ -48,6 +51,7 @@ impl Query {
                 "expirePreviousGop" => {
                     wishes.expire_previous_group = Some(!matches!(&*value, "0" | "no" | "false"));
                 }
+                "clock" => wishes.clock = matches!(&*value, "1" | "yes" | "true"),
                 "format" => wishes.format = Some(value.into_owned()),
                 _ => {}
             }
@@ -131,6 +135,13 @@ mod tests {
         for (value, on) in [("0", false), ("no", false), ("false", false), ("1", true), ("yes", true)] {
             let query = Query::parse(&format!("expirePreviousGop={value}"));
             assert_eq!(query.expire_previous_group, Some(on), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_clock_is_told_for_three_words() {
+        for (value, on) in [("1", true), ("yes", true), ("true", true), ("", false), ("no", false), ("soon", false)] {
+            assert_eq!(Query::parse(&format!("clock={value}")).clock, on, "{value}");
         }
     }
 

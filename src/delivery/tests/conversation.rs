@@ -1,11 +1,12 @@
 //! Every command, in and out of turn.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::double::{Heard, Viewer, publish, registry};
+use crate::clock::Clock;
 use crate::delivery::Config;
 use crate::session::SendFlow;
 use crate::session::link::{CloseReason, Link, LinkError};
@@ -137,6 +138,25 @@ async fn old_encoders_courtesies_are_acknowledged_if_asked() {
         let heard = viewer.hear().await;
         assert_eq!(heard.command(), &Command::result(7.0, Value::Undefined), "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gateways_clock_is_told_to_who_asks() {
+    let (mut viewer, _) = connected().await;
+    let mut told = vec![];
+    for pause in [0, 1_234_500, 2_000] {
+        tokio::time::advance(Duration::from_micros(pause)).await;
+        viewer.call(viewer.control, &Command::new("time", 4.0, vec![]));
+        let heard = viewer.hear().await;
+        assert_eq!((heard.command().name.as_str(), heard.command().transaction), ("_result", 4.0));
+        told.push(heard.command().argument(0).and_then(Value::as_f64).unwrap());
+    }
+    let between: Vec<_> = told.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!((between[0] - 1234.5).abs() < 0.001 && (between[1] - 2.0).abs() < 0.001, "{between:?}");
+    let day = Clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64() * 1e3;
+    assert!((told[0] - day).abs() < 60_000.0, "{} is not of this day, {day}", told[0]);
+    viewer.say(viewer.control, "time", vec![]);
+    assert_eq!(viewer.words(SOON).await, "", "no answer was wanted");
 }
 
 #[tokio::test(start_paused = true)]

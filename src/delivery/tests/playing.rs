@@ -82,6 +82,35 @@ async fn live_frames_are_passed_on_as_they_come() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_a_second_a_frame_comes_with_the_time_of_its_receipt_for_who_asks() {
+    let registry = registry();
+    let mut publisher = publish(&registry);
+    append(&mut publisher, &[('A', 0), ('V', 0), ('K', 0)]);
+    let (mut viewer, flow) = Viewer::connected(&registry, Config::default()).await;
+    viewer.call(viewer.control, &Command::new("time", 4.0, vec![]));
+    let clock = viewer.hear().await.command().argument(0).and_then(Value::as_f64).unwrap();
+    tokio::time::advance(Duration::from_millis(7)).await;
+    viewer.say(flow, "play", vec!["demo?clock=yes".into()]);
+    let mut heard = viewer.record(SOON).await;
+    for frame in 1..=60 {
+        append(&mut publisher, &[('d', frame * 40), ('a', frame * 40)]);
+        heard.extend(viewer.record(Duration::from_millis(40)).await);
+    }
+    let told = heard.iter().filter_map(|heard| match &heard.message.content {
+        Content::Data(data) if data.name == "onClock" => Some((heard.message.timestamp, &data.values)),
+        _ => None,
+    });
+    let told: Vec<_> = told
+        .map(|(timestamp, values)| {
+            assert_eq!(values[0].as_f64(), Some(f64::from(timestamp)));
+            (timestamp, (values[1].as_f64().unwrap() - clock).round())
+        })
+        .collect();
+    // It joined 7 ms and heard what was there for 50 ms; then a frame came each 40 ms, the first at once.
+    assert_eq!(told, [(0, 0.0), (1000, 1017.0), (2000, 2017.0)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn sound_from_long_before_the_viewer_is_left_out() {
     let registry = registry();
     let mut publisher = publish(&registry);
