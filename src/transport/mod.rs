@@ -18,6 +18,7 @@ use crate::wire::frame::Fragment;
 use crate::wire::lane::LaneCode;
 
 pub mod pipe_link;
+pub mod quic;
 #[cfg(test)]
 mod tests;
 pub mod websocket;
@@ -169,5 +170,15 @@ impl From<TransportError> for LinkError {
             TransportError::Protocol(what) => Self::Misbehaved(what),
             TransportError::TimedOut => Self::TimedOut,
         }
+    }
+}
+
+/// What the peer is told when a connection of streams is closed: WebSocket's numbers (RFC 6455 §7.4.1), so that there is one
+/// table for every transport.
+fn goodbye(reason: CloseReason) -> (u32, &'static str) {
+    match reason {
+        CloseReason::Done => (1000, "done"),
+        CloseReason::GoingAway => (1001, "going away"),
+        CloseReason::Misbehaved => (1002, "protocol violated"),
     }
 }

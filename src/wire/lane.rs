@@ -63,3 +63,15 @@ pub enum LaneCode {
     /// 3, stop: the flow is not wanted, or the lane's kind is not known.
     Rejected,
 }
+
+impl LaneCode {
+    /// Its number on the wire.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Closed => 0,
+            Self::Abandoned => 1,
+            Self::Superseded => 2,
+            Self::Rejected => 3,
+        }
+    }
+}

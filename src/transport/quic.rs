@@ -1,0 +1,281 @@
+//! Native QUIC: quinn's streams as lanes, and the numbers that its connections are run with.
+//!
+//! | what | where |
+//! |---|---|
+//! | streams, flow control, application error codes | RFC 9000 §2–4, §20.2 |
+//! | congestion control | RFC 9002 §7, RFC 9438 (CUBIC) |
+//! | how often a peer that can acknowledges | draft-ietf-quic-ack-frequency |
+//!
+//! # What may wait in here
+//!
+//! What a lane has taken can only be given up with the whole lane. quinn takes [`TransportConfig::send_window`] bytes, 10 MB
+//! by default: seconds of video. So the window follows the path ([`super::stream_link`]): a little more than may be in flight.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::{
+    AckFrequencyConfig, Connection, ConnectionError, ReadError, RecvStream, SendStream, TransportConfig, VarInt,
+    WriteError,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{LaneError, Measured, RecvLane, SendLane, StreamMux, TransportError, goodbye};
+use crate::session::link::CloseReason;
+use crate::wire::lane::LaneCode;
+
+/// Most lanes that a client may have open at a time. It needs a control lane and one for its commands; a publisher has a few
+/// groups more. Against floods of streams, each of which costs memory before its first byte.
+const MAX_UNI_STREAMS: u32 = 16;
+
+/// Most bytes that a client may have sent on one lane and that were not read yet. They are read as they come, so this bounds
+/// what lies behind a gap.
+const STREAM_RECEIVE_WINDOW: u32 = 64 << 10;
+
+/// The same over all lanes: what a stranger can make the gateway hold.
+const RECEIVE_WINDOW: u32 = 64 << 10;
+
+/// Most bytes of the TLS handshake that are held behind a gap. Two Initial packets hold any browser's hello.
+const CRYPTO_BUFFER: usize = 8 << 10;
+
+/// Acknowledgements are asked for each time this many packets have come, and for the last ones after quinn's default of
+/// 25 ms. One for every second packet, as without the extension, is a third of the work of sending video.
+const ACK_EVERY: u32 = 10;
+
+/// A viewer's QUIC connection. Default: as below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// A connection on which nothing has come for this long is given up, and what it took given back. Default 30 s: a
+    /// telephone that changes networks needs some seconds.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// After this long without a packet one is sent, so that address translators on the way keep the path open: they forget
+    /// UDP after 30 s or more. Default 10 s.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { idle_timeout: Duration::from_secs(30), keep_alive_interval: Duration::from_secs(10) }
+    }
+}
+
+impl Config {
+    /// What quinn runs a native connection with. WebTransport needs streams of both kinds for HTTP/3 besides.
+    pub fn transport(&self) -> TransportConfig {
+        let mut acks = AckFrequencyConfig::default();
+        acks.ack_eliciting_threshold(ACK_EVERY.into());
+        let mut transport = TransportConfig::default();
+        transport
+            .max_concurrent_uni_streams(MAX_UNI_STREAMS.into())
+            .max_concurrent_bidi_streams(0_u32.into())
+            .datagram_receive_buffer_size(None)
+            .stream_receive_window(STREAM_RECEIVE_WINDOW.into())
+            .receive_window(RECEIVE_WINDOW.into())
+            .crypto_buffer_size(CRYPTO_BUFFER)
+            // A lane is written to once a frame: taking turns between lanes of one priority would only cut frames up.
+            .send_fairness(false)
+            .ack_frequency_config(Some(acks))
+            .keep_alive_interval(Some(self.keep_alive_interval))
+            // Longer than 2^62 ms is for ever.
+            .max_idle_timeout(self.idle_timeout.try_into().ok());
+        transport
+    }
+}
+
+/// A future of quinn's, kept while it waits: dropping it would forget whom to wake.
+type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The lanes of a QUIC connection.
+pub struct Quic {
+    connection: Connection,
+    opening: Option<Waiting<Result<SendStream, ConnectionError>>>,
+    accepting: Option<Waiting<Result<RecvStream, ConnectionError>>>,
+    limit: u64,
+}
+
+/// A lane to the peer.
+pub struct Outgoing {
+    stream: SendStream,
+    finished: bool,
+    settling: Option<Waiting<()>>,
+}
+
+/// A lane from the peer.
+#[derive(Debug)]
+pub struct Incoming {
+    stream: RecvStream,
+}
+
+impl Quic {
+    /// All unidirectional streams of a connection whose handshake is over.
+    pub fn new(connection: Connection) -> Self {
+        Self { connection, opening: None, accepting: None, limit: 0 }
+    }
+}
+
+impl StreamMux for Quic {
+    type Send = Outgoing;
+    type Recv = Incoming;
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outgoing, TransportError>> {
+        if self.opening.is_none()
+            && let Poll::Ready(opened) = pin!(self.connection.open_uni()).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            return Poll::Ready(opened.map(Outgoing::new).map_err(Into::into));
+        }
+        let opening = self.opening.get_or_insert_with(|| {
+            let connection = self.connection.clone();
+            Box::pin(async move { connection.open_uni().await })
+        });
+        let opened = ready!(opening.as_mut().poll(cx));
+        self.opening = None;
+        Poll::Ready(opened.map(Outgoing::new).map_err(Into::into))
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, TransportError>> {
+        let accepting = self.accepting.get_or_insert_with(|| {
+            let connection = self.connection.clone();
+            Box::pin(async move { connection.accept_uni().await })
+        });
+        let accepted = ready!(accepting.as_mut().poll(cx));
+        self.accepting = None;
+        Poll::Ready(accepted.map(|stream| Incoming { stream }).map_err(Into::into))
+    }
+
+    fn measure(&self) -> Measured {
+        Measured {
+            rtt: self.connection.rtt(),
+            least_rtt: self.connection.min_rtt(),
+            congestion_window: self.connection.stats().path.cwnd,
+        }
+    }
+
+    fn limit_in_flight(&mut self, bytes: u64) {
+        if self.limit != bytes {
+            self.limit = bytes;
+            self.connection.set_send_window(bytes);
+        }
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>, reason: CloseReason) -> Poll<()> {
+        let (code, text) = goodbye(reason);
+        self.connection.close(code.into(), text.as_bytes());
+        Poll::Ready(())
+    }
+}
+
+impl Outgoing {
+    /// A stream that was just opened.
+    pub fn new(stream: SendStream) -> Self {
+        Self { stream, finished: false, settling: None }
+    }
+
+    fn give_up(&mut self, code: VarInt) {
+        self.finished = true;
+        // An error is a stream that has ended already.
+        let _ = self.stream.reset(code);
+    }
+}
+
+impl SendLane for Outgoing {
+    fn set_priority(&mut self, priority: i32) {
+        // An error is a stream that has ended already.
+        let _ = self.stream.set_priority(priority);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &mut [Bytes]) -> Poll<Result<(), LaneError>> {
+        while chunks.iter().any(|chunk| !chunk.is_empty()) {
+            ready!(pin!(self.stream.write_chunks(chunks)).poll(cx)).map_err(|error| match error {
+                WriteError::ConnectionLost(error) => LaneError::Lost(error.into()),
+                WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => LaneError::GivenUp,
+            })?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        // An error is a stream that has ended already.
+        let _ = self.stream.finish();
+    }
+
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let settling = self.settling.get_or_insert_with(|| {
+            let stopped = self.stream.stopped();
+            Box::pin(async move {
+                // Acknowledged, stopped or lost: in no case is there anything left to wait for.
+                let _ = stopped.await;
+            })
+        });
+        settling.as_mut().poll(cx)
+    }
+
+    fn reset(mut self, code: LaneCode) {
+        self.give_up(code.number().into());
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.give_up(LaneCode::Closed.number().into());
+        }
+    }
+}
+
+impl RecvLane for Incoming {
+    fn poll_read(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Result<Option<Bytes>, LaneError>> {
+        match ready!(pin!(self.stream.read_chunk(max, true)).poll(cx)) {
+            Ok(chunk) => Poll::Ready(Ok(chunk.map(|chunk| chunk.bytes))),
+            Err(ReadError::ConnectionLost(error)) => Poll::Ready(Err(LaneError::Lost(error.into()))),
+            Err(
+                ReadError::Reset(_)
+                | ReadError::ClosedStream
+                | ReadError::IllegalOrderedRead
+                | ReadError::ZeroRttRejected,
+            ) => Poll::Ready(Err(LaneError::GivenUp)),
+        }
+    }
+
+    fn stop(mut self, code: LaneCode) {
+        // An error is a stream that has ended already.
+        let _ = self.stream.stop(code.number().into());
+    }
+}
+
+impl From<ConnectionError> for TransportError {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::ApplicationClosed(_) | ConnectionError::LocallyClosed => Self::Closed,
+            ConnectionError::TimedOut => Self::TimedOut,
+            ConnectionError::TransportError(error) => Self::Protocol(error.to_string()),
+            ConnectionError::VersionMismatch => Self::Protocol("no common version of QUIC".into()),
+            ConnectionError::ConnectionClosed(_) | ConnectionError::Reset | ConnectionError::CidsExhausted => {
+                Self::Io(io::Error::new(io::ErrorKind::ConnectionReset, error))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Quic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quic").field("connection", &self.connection).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("stream", &self.stream)
+            .field("finished", &self.finished)
+            .finish_non_exhaustive()
+    }
+}
