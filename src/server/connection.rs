@@ -17,10 +17,7 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use tracing::{Span, debug};
 
-use super::{Context, Shutdown, upgrade};
-use crate::delivery;
-use crate::session::link::{CloseReason, Link, LinkError, PathStats};
-use crate::session::{Event, Flows};
+use super::{Context, Shutdown, upgrade, viewer};
 use crate::transport::pipe_link::PipeLink;
 use crate::transport::websocket::WebSocket;
 
@@ -88,57 +85,13 @@ where
     None
 }
 
-async fn serve_viewer<S>(socket: S, leftover: Vec<u8>, context: &Context, mut shutdown: Shutdown)
+async fn serve_viewer<S>(socket: S, leftover: Vec<u8>, context: &Context, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let pipe = WebSocket::new(socket, &context.websocket, &leftover);
     drop(leftover);
-    let mut link = PipeLink::new(pipe, context.session.clone(), context.clock);
-    let mut reason = None;
-    let lent = Lent { link: &mut link, reason: &mut reason };
-    let served = tokio::select! {
-        served = delivery::serve(lent, &context.registry, &context.delivery, context.clock) => Some(served),
-        () = shutdown.begun() => None,
-    };
-    match served {
-        None => reason = Some(CloseReason::GoingAway),
-        Some(Ok(())) => debug!("viewer left"),
-        Some(Err(error)) => {
-            debug!(%error, "viewer lost");
-            if matches!(error, LinkError::Misbehaved(_)) {
-                reason = Some(CloseReason::Misbehaved);
-            }
-        }
-    }
-    if let Some(reason) = reason {
-        link.close(reason).await;
-    }
-}
-
-/// A link that is taken back at shutdown, to say goodbye on it.
-struct Lent<'a, L> {
-    link: &'a mut L,
-    /// Why it is to be closed, once its user wants that.
-    reason: &'a mut Option<CloseReason>,
-}
-
-impl<L: Link> Link for Lent<'_, L> {
-    async fn next(&mut self) -> Result<Event, LinkError> {
-        self.link.next().await
-    }
-
-    fn flows(&mut self) -> &mut Flows {
-        self.link.flows()
-    }
-
-    fn path(&self) -> PathStats {
-        self.link.path()
-    }
-
-    async fn close(self, reason: CloseReason) {
-        *self.reason = Some(reason);
-    }
+    viewer::serve(PipeLink::new(pipe, context.session.clone(), context.clock), context, shutdown).await;
 }
 
 fn answer(

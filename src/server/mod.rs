@@ -10,6 +10,7 @@ pub mod player;
 pub mod tcp;
 pub mod tls;
 pub mod upgrade;
+mod viewer;
 
 use std::sync::Arc;
 use std::time::Duration;

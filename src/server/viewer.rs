@@ -1,0 +1,56 @@
+//! One viewer on a link of any kind, from its first command to its goodbye.
+
+use tracing::debug;
+
+use super::{Context, Shutdown};
+use crate::delivery;
+use crate::session::link::{CloseReason, Link, LinkError, PathStats};
+use crate::session::{Event, Flows};
+
+/// Serves a viewer until it leaves or the gateway stops.
+pub(super) async fn serve<L: Link>(mut link: L, context: &Context, mut shutdown: Shutdown) {
+    let mut reason = None;
+    let lent = Lent { link: &mut link, reason: &mut reason };
+    let served = tokio::select! {
+        served = delivery::serve(lent, &context.registry, &context.delivery, context.clock) => Some(served),
+        () = shutdown.begun() => None,
+    };
+    match served {
+        None => reason = Some(CloseReason::GoingAway),
+        Some(Ok(())) => debug!("viewer left"),
+        Some(Err(error)) => {
+            debug!(%error, "viewer lost");
+            if matches!(error, LinkError::Misbehaved(_)) {
+                reason = Some(CloseReason::Misbehaved);
+            }
+        }
+    }
+    if let Some(reason) = reason {
+        link.close(reason).await;
+    }
+}
+
+/// A link that is taken back at shutdown, to say goodbye on it.
+struct Lent<'a, L> {
+    link: &'a mut L,
+    /// Why it is to be closed, once its user wants that.
+    reason: &'a mut Option<CloseReason>,
+}
+
+impl<L: Link> Link for Lent<'_, L> {
+    async fn next(&mut self) -> Result<Event, LinkError> {
+        self.link.next().await
+    }
+
+    fn flows(&mut self) -> &mut Flows {
+        self.link.flows()
+    }
+
+    fn path(&self) -> PathStats {
+        self.link.path()
+    }
+
+    async fn close(self, reason: CloseReason) {
+        *self.reason = Some(reason);
+    }
+}
