@@ -12,6 +12,11 @@ const SBR: u8 = 5;
 /// Parametric stereo: SBR, and the frames hold one channel for two.
 const PS: u8 = 29;
 
+/// Low complexity, what all encoders make.
+const LC: u8 = 2;
+/// Object types whose frames are of 1024 or 960 samples, by a bit behind the channels: GASpecificConfig, §4.4.1.
+const GENERAL_AUDIO: [u8; 9] = [1, LC, 3, 4, 6, 17, 19, 20, 22];
+
 const SAMPLE_RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
@@ -24,6 +29,8 @@ pub struct Configuration {
     pub sample_rate: u32,
     /// Channels; 0 when only the frames tell.
     pub channels: u8,
+    /// Samples of each channel in a frame, as they are played; `None` for object types whose frames aren't known here.
+    pub frame_samples: Option<u32>,
 }
 
 impl Configuration {
@@ -34,18 +41,24 @@ impl Configuration {
     pub fn read(record: &[u8]) -> Result<Self, CodecError> {
         let mut bits = Bits { bytes: record, at: 0 };
         let object_type = bits.object_type()?;
-        let mut sample_rate = bits.sample_rate()?;
+        let core_rate = bits.sample_rate()?;
         let channels = match bits.take(4)? {
             channels @ 0..=6 => channels as u8,
             7 | 12 | 14 => 8,
             11 => 7,
             value => return Err(CodecError::Reserved { what: "channel configuration", value }),
         };
-        if matches!(object_type, SBR | PS) {
-            sample_rate = bits.sample_rate()?;
-        }
+        let extended = matches!(object_type, SBR | PS);
+        let sample_rate = if extended { bits.sample_rate()? } else { core_rate };
         let channels = if object_type == PS && channels == 1 { 2 } else { channels };
-        Ok(Self { object_type, sample_rate, channels })
+        // A record that ends here says nothing of its frames, which then are the usual ones.
+        let core_type = if extended { bits.object_type().unwrap_or(LC) } else { object_type };
+        let frame_samples = GENERAL_AUDIO.contains(&core_type).then(|| {
+            let core_samples = if bits.take(1) == Ok(1) { 960 } else { 1024 };
+            // A core at the rate it is played at, or half of it: ISO/IEC 14496-3 knows no other.
+            if extended && core_rate.checked_mul(2) == Some(sample_rate) { 2 * core_samples } else { core_samples }
+        });
+        Ok(Self { object_type, sample_rate, channels, frame_samples })
     }
 
     /// Describes the track.
@@ -103,20 +116,28 @@ mod tests {
 
     #[test]
     fn records_are_read() {
-        for (record, object_type, sample_rate, channels) in [
-            (&b"\x12\x10"[..], 2, 44_100, 2),
-            (b"\x11\x90\x56\xe5\x00", 2, 48_000, 2),
-            (b"\x14\x08", 2, 16_000, 1),
+        for (record, object_type, sample_rate, channels, frame_samples) in [
+            (&b"\x12\x10"[..], 2, 44_100, 2, 1024),
+            (b"\x11\x90\x56\xe5\x00", 2, 48_000, 2, 1024),
+            (b"\x14\x08", 2, 16_000, 1, 1024),
+            (b"\x12\x14", 2, 44_100, 2, 960),
             // 48 kHz with SBR from 24 kHz.
-            (b"\x2b\x11\x88", 5, 48_000, 2),
+            (b"\x2b\x11\x88", 5, 48_000, 2, 2048),
             // 44.1 kHz stereo from 22.05 kHz mono.
-            (b"\xeb\x8a\x08", 29, 44_100, 2),
+            (b"\xeb\x8a\x08", 29, 44_100, 2, 2048),
             // A rate spelt out: 0x00bb80.
-            (b"\x17\x80\x5d\xc0\x10", 2, 48_000, 2),
+            (b"\x17\x80\x5d\xc0\x10", 2, 48_000, 2, 1024),
         ] {
-            let expected = Configuration { object_type, sample_rate, channels };
+            let frame_samples = Some(frame_samples);
+            let expected = Configuration { object_type, sample_rate, channels, frame_samples };
             assert_eq!(Configuration::read(record), Ok(expected), "{record:02x?}");
         }
+    }
+
+    #[test]
+    fn frames_of_other_object_types_are_not_known() {
+        // Low delay, 44.1 kHz stereo.
+        assert_eq!(Configuration::read(b"\xba\x10").unwrap().frame_samples, None);
     }
 
     #[test]

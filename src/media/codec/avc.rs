@@ -29,6 +29,8 @@ pub struct Configuration<'a> {
     pub nal_length_size: u8,
     /// The first sequence parameter set, as a NAL unit.
     pub sps: &'a [u8],
+    /// Length of the record with its parameter sets, without the extension that may follow, in bytes.
+    pub len: usize,
 }
 
 impl<'a> Configuration<'a> {
@@ -63,7 +65,8 @@ impl<'a> Configuration<'a> {
         for _ in 0..pps_count {
             parameter_set(&mut rest)?;
         }
-        Ok(Self { profile: *profile, compatibility: *compatibility, level: *level, nal_length_size, sps })
+        let len = record.len() - rest.len();
+        Ok(Self { profile: *profile, compatibility: *compatibility, level: *level, nal_length_size, sps, len })
     }
 
     /// Width and height of the picture in pixels, cropping applied.
@@ -92,6 +95,23 @@ impl<'a> Configuration<'a> {
     }
 }
 
+/// Whether a frame of NAL units, each behind a length of `nal_length_size` bytes, can be decoded without any before it: it
+/// holds a slice of an IDR picture. What some encoders call a key frame is only a place to recover at.
+pub fn is_random_access(mut frame: &[u8], nal_length_size: u8) -> bool {
+    const IDR: u8 = 5;
+    while let Some((length, rest)) = frame.split_at_checked(nal_length_size.into()) {
+        let length = length.iter().fold(0usize, |length, byte| length << 8 | usize::from(*byte));
+        if rest.first().is_some_and(|header| header & 0x1f == IDR) && length > 0 {
+            return true;
+        }
+        frame = rest.get(length..).unwrap_or_default();
+        if frame.is_empty() {
+            break;
+        }
+    }
+    false
+}
+
 fn parameter_set<'a>(input: &mut &'a [u8]) -> Result<&'a [u8], CodecError> {
     const TRUNCATED: CodecError = CodecError::Truncated { what: "parameter set" };
     let len = input.try_get_u16().map_err(|_| TRUNCATED)?;
@@ -118,6 +138,7 @@ pub(super) mod tests {
         let configuration = Configuration::read(RECORD).unwrap();
         assert_eq!(configuration.nal_length_size, 4);
         assert_eq!(configuration.sps, &RECORD[SPS_AT..SPS_AT + SPS_LEN]);
+        assert_eq!(configuration.len, RECORD.len() - 4);
         let info = VideoInfo { codec: "avc1.640028".into(), width: Some(1920), height: Some(1080) };
         assert_eq!(configuration.info(), info);
     }
@@ -145,7 +166,24 @@ pub(super) mod tests {
         assert_eq!(info, VideoInfo { codec: "avc1.640028".into(), width: None, height: None });
     }
 
+    #[test]
+    fn only_an_idr_picture_is_a_place_of_random_access() {
+        let (sei, idr, slice): (&[u8], &[u8], &[u8]) =
+            (b"\0\0\0\x02\x06\x05", b"\0\0\0\x02\x65\x88", b"\0\0\0\x02\x41\x9a");
+        assert!(is_random_access(&[sei, idr].concat(), 4));
+        assert!(!is_random_access(&[sei, slice].concat(), 4));
+        assert!(is_random_access(b"\x01\x65", 1));
+        // A length beyond the frame's end, and none.
+        assert!(!is_random_access(b"\xff\xff\xff\xff\x06\0\0\0\x01\x65", 4));
+        assert!(!is_random_access(b"\0\0\0\0", 4));
+    }
+
     proptest! {
+        #[test]
+        fn no_frame_panics(frame in prop::collection::vec(any::<u8>(), 0..60), size in 1u8..=4) {
+            is_random_access(&frame, size);
+        }
+
         #[test]
         fn no_record_panics(record in prop::collection::vec(any::<u8>(), 0..60)) {
             if let Ok(configuration) = Configuration::read(&record) {
@@ -156,7 +194,7 @@ pub(super) mod tests {
         #[test]
         fn no_parameter_set_panics(sps in prop::collection::vec(any::<u8>(), 0..60), profile in prop_oneof![Just(66u8), Just(100), any::<u8>()]) {
             let sps = [&[0x67, profile], &sps[..]].concat();
-            let _ = Configuration { profile, compatibility: 0, level: 40, nal_length_size: 4, sps: &sps }.dimensions();
+            let _ = Configuration { profile, compatibility: 0, level: 40, nal_length_size: 4, sps: &sps, len: 0 }.dimensions();
         }
 
         #[test]

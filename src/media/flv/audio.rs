@@ -7,7 +7,9 @@
 
 use bytes::{Buf, BytesMut};
 
-use super::{Configuration, FlvError, MESSAGE_HEADER_LEN, body, byte, four_cc, unsupported, unsupported_four_cc};
+use super::{
+    Coded, Configuration, FlvError, MESSAGE_HEADER_LEN, body, byte, four_cc, unsupported, unsupported_four_cc,
+};
 use crate::media::time::Timestamp;
 use crate::media::{Track, Unit, UnitKind};
 
@@ -37,6 +39,14 @@ pub(super) fn read(timestamp: Timestamp, message: BytesMut) -> Result<Option<Uni
 pub(super) fn configuration(body: &[u8]) -> Option<Configuration<'_>> {
     match body {
         [first, AAC_CONFIGURATION, record @ ..] if first >> 4 == AAC => Some(Configuration::Aac(record)),
+        _ => None,
+    }
+}
+
+pub(super) fn coded_in(body: &[u8]) -> Option<Coded<'_>> {
+    match body {
+        [first, AAC_FRAME, data @ ..] if first >> 4 == AAC => Some(Coded { composition_ms: 0, data }),
+        [first, data @ ..] if first >> 4 != AAC => Some(Coded { composition_ms: 0, data }),
         _ => None,
     }
 }

@@ -81,10 +81,33 @@ pub fn read(message_type: u8, timestamp: Timestamp, message: BytesMut) -> Result
 
 /// The record in a unit of kind [`UnitKind::Configuration`].
 pub fn configuration(unit: &Unit) -> Option<Configuration<'_>> {
-    match (unit.kind, unit.track) {
-        (UnitKind::Configuration, Track::Video) => video::configuration(unit.body()),
-        (UnitKind::Configuration, Track::Audio) => audio::configuration(unit.body()),
-        _ => None,
+    (unit.kind == UnitKind::Configuration).then(|| configuration_in(unit.track, unit.body())).flatten()
+}
+
+/// The record in the body of a unit of kind [`UnitKind::Configuration`].
+pub fn configuration_in(track: Track, body: &[u8]) -> Option<Configuration<'_>> {
+    match track {
+        Track::Video => video::configuration(body),
+        Track::Audio => audio::configuration(body),
+        Track::Data => None,
+    }
+}
+
+/// What the decoder is given of a coded frame, in the body of a unit that is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coded<'a> {
+    /// Presentation time minus decode time, in milliseconds.
+    pub composition_ms: i32,
+    /// NAL units behind their lengths, an AAC frame, or what else the codec calls a frame.
+    pub data: &'a [u8],
+}
+
+/// The coded frame in the body of a unit of kind [`UnitKind::Key`], [`UnitKind::Delta`] or [`UnitKind::Audio`].
+pub fn coded_in(track: Track, body: &[u8]) -> Option<Coded<'_>> {
+    match track {
+        Track::Video => video::coded_in(body),
+        Track::Audio => audio::coded_in(body),
+        Track::Data => None,
     }
 }
 

@@ -51,6 +51,31 @@ fn enhanced_video_passes() {
 }
 
 #[test]
+fn the_coded_frame_is_found_behind_every_header() {
+    let coded = |track, body: &'static [u8]| coded_in(track, body).map(|coded| (coded.composition_ms, coded.data));
+    for (body, composition_ms) in [
+        (&b"\x17\x01\x00\x00\x50frame"[..], 80),
+        (b"\x27\x01\xff\xff\xd8frame", -40),
+        (b"\x91hvc1\x00\x00\x28frame", 40),
+        (b"\xa3avc1frame", 0),
+        (b"\x91av01frame", 0),
+    ] {
+        assert_eq!(coded(Track::Video, body), Some((composition_ms, &b"frame"[..])), "{body:02x?}");
+    }
+    assert_eq!(coded(Track::Audio, b"\xaf\x01frame"), Some((0, &b"frame"[..])));
+    assert_eq!(coded(Track::Audio, b"\x2fframe"), Some((0, &b"frame"[..])));
+    for (track, body) in [
+        (Track::Video, &b"\x17\x00\x00\x00\x00record"[..]),
+        (Track::Video, b"\x17\x02\x00\x00\x00"),
+        (Track::Video, b"\x91hvc1\x00"),
+        (Track::Audio, b"\xaf\x00\x12\x10"),
+        (Track::Data, b"frame"),
+    ] {
+        assert_eq!(coded(track, body), None, "{body:02x?}");
+    }
+}
+
+#[test]
 fn audio_passes() {
     passes(8, b"\xaf\x00\x12\x10", UnitKind::Configuration, 0);
     passes(8, b"\xaf\x01frame", UnitKind::Audio, 0);

@@ -7,7 +7,7 @@
 
 use bytes::{Buf, BytesMut};
 
-use super::{Configuration, FlvError, body, byte, four_cc, unsupported, unsupported_four_cc};
+use super::{Coded, Configuration, FlvError, body, byte, four_cc, unsupported, unsupported_four_cc};
 use crate::media::time::Timestamp;
 use crate::media::{Track, Unit, UnitKind};
 
@@ -39,6 +39,24 @@ pub(super) fn configuration(body: &[u8]) -> Option<Configuration<'_>> {
         [_, b'h', b'v', b'c', b'1'] => Some(Configuration::Hevc(record)),
         [_, b'a', b'v', b'0', b'1'] => Some(Configuration::Av1(record)),
         [_, b'v', b'p', b'0', b'9'] => Some(Configuration::Vp9(record)),
+        _ => None,
+    }
+}
+
+pub(super) fn coded_in(body: &[u8]) -> Option<Coded<'_>> {
+    let (header, rest) = body.split_at_checked(CONFIGURATION_AT)?;
+    let with_composition_time = |mut input: &'_ [u8]| composition_ms(&mut input).ok();
+    match header {
+        [first, 1, time @ ..] if first & ENHANCED == 0 => {
+            Some(Coded { composition_ms: with_composition_time(time)?, data: rest })
+        }
+        [first, b'a', b'v', b'c', b'1'] | [first, b'h', b'v', b'c', b'1'] if first & 0x0f == 1 => {
+            let (time, data) = rest.split_at_checked(3)?;
+            Some(Coded { composition_ms: with_composition_time(time)?, data })
+        }
+        [first, ..] if first & ENHANCED != 0 && matches!(first & 0x0f, 1 | 3) => {
+            Some(Coded { composition_ms: 0, data: rest })
+        }
         _ => None,
     }
 }
