@@ -7,6 +7,7 @@ pub mod clip;
 pub mod compare;
 pub mod fanout;
 pub mod ffmpeg;
+pub mod ffprobe;
 pub mod gateway;
 pub mod link;
 pub mod process;

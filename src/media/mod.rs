@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod flv;
+pub mod fmp4;
 pub mod time;
 
 use bytes::{BufMut, Bytes, BytesMut};

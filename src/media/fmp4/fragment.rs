@@ -1,0 +1,95 @@
+//! `Fragment`: `moof` and `mdat` of a few samples of one track.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use mp4_atom::{Encode, Mfhd, Moof, Tfdt, Tfhd, Traf, Trun, TrunEntry};
+
+use super::TrackId;
+
+/// Length of the header that starts an `mdat`: its length and its name.
+const MDAT_HEADER_LEN: usize = 8;
+
+/// A sample that depends on no other. Defined by: ISO/IEC 14496-12, §8.8.3.1.
+const SYNC: u32 = 0x0200_0000;
+/// A sample that depends on others, and is none to begin with.
+const NON_SYNC: u32 = 0x0101_0000;
+
+/// One coded frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// In the track's timescale.
+    pub duration: u32,
+    /// Presentation time minus decode time, in the track's timescale.
+    pub composition: i32,
+    /// A decoder may begin with it.
+    pub sync: bool,
+    /// The frame, as the codec has it.
+    pub data: Bytes,
+}
+
+/// A media segment, its samples' bytes still shared with whoever else has them.
+#[derive(Debug)]
+pub struct Fragment {
+    /// `moof` and the start of `mdat`.
+    head: BytesMut,
+    samples: Vec<Sample>,
+}
+
+impl Fragment {
+    /// A segment that begins at `decode_time`, in the track's timescale. `sequence` counts a track's segments.
+    pub(super) fn new(track: TrackId, sequence: u32, decode_time: u64, samples: Vec<Sample>) -> Self {
+        let mut moof = moof(track, sequence, decode_time, &samples);
+        let mut head = encoded(&moof);
+        // Known now that the box's length is.
+        if let Some(run) = moof.traf.iter_mut().flat_map(|traf| &mut traf.trun).next() {
+            run.data_offset = i32::try_from(head.len() + MDAT_HEADER_LEN).ok();
+        }
+        head = encoded(&moof);
+        let len = MDAT_HEADER_LEN + samples.iter().map(|sample| sample.data.len()).sum::<usize>();
+        // A sample came in an RTMP message, which is bounded far below this.
+        head.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+        head.put_slice(b"mdat");
+        Self { head, samples }
+    }
+
+    /// Bytes of the whole segment.
+    #[expect(clippy::len_without_is_empty, reason = "there is no empty one")]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.samples.iter().map(|sample| sample.data.len()).sum::<usize>()
+    }
+
+    /// Appends the segment to `out`.
+    pub fn write(&self, out: &mut BytesMut) {
+        out.put_slice(&self.head);
+        for sample in &self.samples {
+            out.put_slice(&sample.data);
+        }
+    }
+}
+
+fn moof(track: TrackId, sequence: u32, decode_time: u64, samples: &[Sample]) -> Moof {
+    let has_composition = samples.iter().any(|sample| sample.composition != 0);
+    let entry = |sample: &Sample| TrunEntry {
+        duration: Some(sample.duration),
+        // Bounded as in `Fragment::new`.
+        size: u32::try_from(sample.data.len()).ok(),
+        flags: Some(if sample.sync { SYNC } else { NON_SYNC }),
+        cts: has_composition.then_some(sample.composition.into()),
+    };
+    let run = Trun { data_offset: Some(0), samples: samples.iter().map(entry).collect::<Vec<_>>().into() };
+    Moof {
+        mfhd: Mfhd { sequence_number: sequence },
+        traf: vec![Traf {
+            tfhd: Tfhd { track_id: track as u32, default_base_is_moof: true, ..Tfhd::default() },
+            tfdt: Some(Tfdt { base_media_decode_time: decode_time }),
+            trun: vec![run],
+            ..Traf::default()
+        }],
+    }
+}
+
+fn encoded(moof: &Moof) -> BytesMut {
+    let mut out = BytesMut::with_capacity(128);
+    // Only offsets beyond 32 bits can't be encoded, and these are of 32.
+    let _ = moof.encode(&mut out);
+    out
+}
