@@ -2,6 +2,7 @@
 
 pub mod amf0;
 pub mod frame;
+pub mod http3;
 pub mod lane;
 pub mod tc;
 pub mod vlu;
