@@ -116,10 +116,12 @@ impl Flows {
         if self.queued >= self.config.max_queued {
             return Err(WriteError::Full);
         }
-        if self.writable(flow)?.replace_preamble(&payload) {
-            let message =
-                Message { payload, group: GroupId::default(), needs_previous: false, deadline: Deadline::default() };
-            self.write(flow, message)?;
+        let sender = self.writable(flow)?;
+        if sender.replace_preamble(&payload) {
+            let len = payload.len();
+            sender.push_preamble(payload);
+            self.queued += len;
+            self.schedule(flow);
         }
         Ok(())
     }
@@ -221,14 +223,26 @@ impl Flows {
         self.senders.get(flow).is_some_and(|sender| sender.phase != Phase::Closed)
     }
 
-    /// Frees a closed flow's number; whether it was closed.
+    /// Forgets a closed flow; whether it was closed.
     pub(super) fn forget(&mut self, flow: SendFlow) -> bool {
         let closed = self.senders.get(flow).is_some_and(|sender| sender.phase == Phase::Closed);
         if closed {
             self.senders.remove(flow);
-            self.free.push_back(flow);
         }
         closed
+    }
+
+    /// Lets a forgotten flow's number be used again.
+    pub(super) fn free(&mut self, flow: SendFlow) {
+        self.free.push_back(flow);
+    }
+
+    /// Takes decoder configuration from the head of a flow's queue.
+    pub(super) fn take_preamble(&mut self, flow: SendFlow) -> Option<Bytes> {
+        let preamble = self.senders.get_mut(flow)?.take_preamble()?;
+        self.queued -= preamble.len();
+        self.check_room();
+        Some(preamble)
     }
 
     /// The flow whose turn it is.
@@ -240,8 +254,8 @@ impl Flows {
         Some(flow)
     }
 
-    /// Takes a flow's turn, sending at most `allowance` payload bytes, and lets it have another if there is more.
-    pub(super) fn turn(&mut self, flow: SendFlow, now: Instant, allowance: usize) -> Turn {
+    /// Takes a flow's turn, sending at most `allowance` payload bytes (`None`: nothing of a message), and lets it have another if there is more.
+    pub(super) fn turn(&mut self, flow: SendFlow, now: Instant, allowance: Option<usize>) -> Turn {
         let Some(sender) = self.senders.get_mut(flow) else { return Turn::Idle };
         let before = sender.queued;
         let turn = sender.turn(now, allowance);
@@ -253,7 +267,7 @@ impl Flows {
                 self.abandoned += messages;
                 self.schedule(flow);
             }
-            Turn::Open | Turn::Data { .. } | Turn::Close => self.schedule(flow),
+            Turn::Open | Turn::Data(_) | Turn::Close => self.schedule(flow),
         }
         turn
     }

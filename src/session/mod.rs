@@ -6,7 +6,7 @@
 //!    [`Session::poll_transmit`] that the transport has room for, then everything from [`Session::poll_event`], then
 //!    arm a timer for [`Session::poll_timeout`].
 //! 2. Take every event before the next input: an opened flow that is not accepted by then is rejected.
-//! 3. Give no input while [`Session::accepts_input`] says no: answers are waiting for a peer that does not read.
+//! 3. Give nothing of the peer's while [`Session::accepts_input`] says no: answers are waiting for a peer that does not read.
 //!
 //! | specification | what of it |
 //! |---|---|
@@ -39,6 +39,7 @@ pub use self::error::PeerMisbehaved;
 pub use self::flows::Flows;
 use self::link::PathStats;
 pub use self::pipe::Pipe;
+pub use self::streams::Streams;
 pub use self::timer::Timer;
 use self::wire::Wire;
 
@@ -71,7 +72,7 @@ impl<W: Wire> Session<W> {
 
     /// Takes in that the time of [`Session::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.wire.handle_timeout(now);
+        self.wire.handle_timeout(&mut self.flows, now);
     }
 
     /// The next thing to send. Call it only when it can be handed to the transport: what it gives can't be taken back.
@@ -91,7 +92,7 @@ impl<W: Wire> Session<W> {
 
     /// When to call [`Session::handle_timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        self.wire.poll_timeout()
+        self.wire.poll_timeout(&self.flows)
     }
 
     /// Whether more input may be given before output has been taken.

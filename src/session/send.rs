@@ -20,7 +20,7 @@ pub(super) struct Sender {
     pub(super) priority: Priority,
     pub(super) phase: Phase,
     /// The peer has been told of it.
-    announced: bool,
+    pub(super) announced: bool,
     /// In the schedule already.
     pub(super) scheduled: bool,
     /// Queued bytes neither sent nor abandoned.
@@ -52,6 +52,8 @@ struct Queued {
     needs_previous: bool,
     deadline: Deadline,
     abandoned: bool,
+    /// It is decoder configuration.
+    preamble: bool,
 }
 
 /// What a flow sends when its turn comes.
@@ -61,13 +63,22 @@ pub(super) enum Turn {
     Abandon {
         messages: u64,
     },
-    Data {
-        payload: Bytes,
-        last: bool,
-    },
+    Data(Piece),
     Close,
     /// Nothing, until it is scheduled again.
     Idle,
+}
+
+/// A piece of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) payload: Bytes,
+    /// The message ends with it.
+    pub(super) last: bool,
+    /// Length of the whole message.
+    pub(super) message_len: usize,
+    /// When the message is of no more use.
+    pub(super) finish_by: Option<Instant>,
 }
 
 impl Sender {
@@ -91,8 +102,45 @@ impl Sender {
     pub(super) fn push(&mut self, message: Message) -> u64 {
         let Message { payload, group, needs_previous, deadline } = message;
         self.queued += payload.len();
-        self.queue.push_back(Queued { payload, sent: 0, group, needs_previous, deadline, abandoned: false });
+        let queued = Queued { payload, sent: 0, group, needs_previous, deadline, abandoned: false, preamble: false };
+        self.queue.push_back(queued);
         self.head + self.queue.len() as u64 - 1
+    }
+
+    /// Queues decoder configuration.
+    pub(super) fn push_preamble(&mut self, payload: Bytes) {
+        self.push(Message { payload, group: GroupId::default(), needs_previous: false, deadline: Deadline::default() });
+        if let Some(queued) = self.queue.back_mut() {
+            queued.preamble = true;
+        }
+    }
+
+    /// Takes decoder configuration from the head of the queue, for a wire that does not send it as a message.
+    pub(super) fn take_preamble(&mut self) -> Option<Bytes> {
+        let payload = self.queue.front().filter(|first| first.preamble)?.payload.clone();
+        self.queued -= payload.len();
+        self.pop();
+        Some(payload)
+    }
+
+    /// Gives up what is queued of a group, and what will be that needs it.
+    pub(super) fn give_up(&mut self, group: GroupId) {
+        for queued in self.queue.iter_mut().filter(|queued| queued.group == group && !queued.preamble) {
+            queued.abandoned = true;
+        }
+        self.broken = Some(group);
+    }
+
+    /// The group of the message at the head of the queue.
+    pub(super) fn next_group(&self) -> Option<GroupId> {
+        self.queue.front().map(|first| first.group)
+    }
+
+    /// When the message at the head of the queue is not worth sending any more.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        let first = self.queue.front()?;
+        let start_by = first.deadline.start_by.filter(|_| first.sent == 0);
+        start_by.into_iter().chain(first.deadline.finish_by).min()
     }
 
     /// Remembers decoder configuration; whether it is another than before.
@@ -106,7 +154,9 @@ impl Sender {
 
     pub(super) fn abandon(&mut self, number: u64) {
         let index = number.checked_sub(self.head).and_then(|index| usize::try_from(index).ok());
-        if let Some(queued) = index.and_then(|index| self.queue.get_mut(index)) {
+        if let Some(queued) = index.and_then(|index| self.queue.get_mut(index))
+            && !queued.preamble
+        {
             queued.abandoned = true;
         }
     }
@@ -125,8 +175,8 @@ impl Sender {
         }
     }
 
-    /// Takes this flow's turn, sending at most `allowance` payload bytes.
-    pub(super) fn turn(&mut self, now: Instant, allowance: usize) -> Turn {
+    /// Takes this flow's turn, sending at most `allowance` payload bytes; `None`: nothing of a message.
+    pub(super) fn turn(&mut self, now: Instant, allowance: Option<usize>) -> Turn {
         if !self.announced {
             self.announced = true;
             return Turn::Open;
@@ -142,18 +192,20 @@ impl Sender {
             }
             return Turn::Idle;
         };
-        let len = (first.payload.len() - first.sent).min(allowance);
-        if len == 0 && !first.payload.is_empty() {
+        let message_len = first.payload.len();
+        let Some(len) = allowance.map(|allowance| allowance.min(message_len - first.sent)) else { return Turn::Idle };
+        if len == 0 && message_len > 0 {
             return Turn::Idle;
         }
         let payload = first.payload.slice(first.sent..first.sent + len);
         first.sent += len;
         self.queued -= len;
-        let last = first.sent == first.payload.len();
+        let last = first.sent == message_len;
+        let finish_by = first.deadline.finish_by;
         if last {
             self.pop();
         }
-        Turn::Data { payload, last }
+        Turn::Data(Piece { payload, last, message_len, finish_by })
     }
 
     /// Whether a turn taken now could send anything, windows allowing.

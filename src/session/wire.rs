@@ -31,13 +31,13 @@ pub trait Wire: sealed::Sealed + fmt::Debug + Sized {
     fn handle_input(&mut self, flows: &mut Flows, now: Instant, input: Self::Input) -> Result<(), PeerMisbehaved>;
 
     /// Takes in that the time of [`Wire::poll_timeout`] has come.
-    fn handle_timeout(&mut self, now: Instant);
+    fn handle_timeout(&mut self, flows: &mut Flows, now: Instant);
 
     /// The next thing to send.
     fn poll_transmit(&mut self, flows: &mut Flows, now: Instant) -> Option<Self::Transmit>;
 
     /// When to call [`Wire::handle_timeout`], and why.
-    fn poll_timeout(&self) -> Option<(Instant, Timer)>;
+    fn poll_timeout(&self, flows: &Flows) -> Option<(Instant, Timer)>;
 
     /// Whether more input may be given before output has been taken.
     fn accepts_input(&self) -> bool;

@@ -112,21 +112,32 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    /// The longest head: a type byte and three numbers.
-    pub const HEAD: usize = 1 + 3 * vlu::MAX_LEN;
+    /// The longest head: a type byte and four numbers.
+    pub const HEAD: usize = 1 + 4 * vlu::MAX_LEN;
 
     fn new(kind: u8, numbers: &[u64], body: Bytes) -> Self {
-        let mut head = [0; Self::HEAD];
-        head[0] = kind;
-        let mut len = 1;
+        let mut fragment = Self::bare(body);
+        fragment.push(kind);
+        numbers.iter().for_each(|number| fragment.push_number(*number));
+        fragment
+    }
+
+    /// No head yet.
+    pub(super) fn bare(body: Bytes) -> Self {
+        Self { head: [0; Self::HEAD], head_len: 0, body }
+    }
+
+    /// Adds a byte to the head, which must have room for it.
+    pub(super) fn push(&mut self, byte: u8) {
+        self.head[usize::from(self.head_len)] = byte;
+        self.head_len += 1;
+    }
+
+    /// Adds a number to the head, which must have room for it.
+    pub(super) fn push_number(&mut self, number: u64) {
         let mut scratch = [0; vlu::MAX_LEN];
-        for number in numbers {
-            let n = vlu::encode(*number, &mut scratch);
-            head[len..len + n].copy_from_slice(&scratch[..n]);
-            len += n;
-        }
-        // At most HEAD, which fits.
-        Self { head, head_len: len as u8, body }
+        let len = vlu::encode(number, &mut scratch);
+        scratch[..len].iter().for_each(|byte| self.push(*byte));
     }
 
     /// The bytes before the body.
@@ -149,9 +160,9 @@ impl Fragment {
         self.head().len() + self.body.len()
     }
 
-    /// Never: there is always a type byte.
+    /// Whether there is neither head nor body.
     pub fn is_empty(&self) -> bool {
-        false
+        self.len() == 0
     }
 
     /// Both parts copied into one.

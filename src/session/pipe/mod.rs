@@ -22,7 +22,7 @@ use super::error::PeerMisbehaved;
 use super::flows::{Answer, Flows};
 use super::link::PathStats;
 use super::recv::Receiver;
-use super::send::Turn;
+use super::send::{Piece, Turn};
 use super::table::Table;
 use super::timer::Timer;
 use super::wire::{Wire, sealed};
@@ -93,7 +93,7 @@ impl Wire for Pipe {
         }
     }
 
-    fn handle_timeout(&mut self, now: Instant) {
+    fn handle_timeout(&mut self, _: &mut Flows, now: Instant) {
         self.acks.handle_timeout(now);
     }
 
@@ -115,7 +115,7 @@ impl Wire for Pipe {
         None
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self, _: &Flows) -> Option<(Instant, Timer)> {
         self.acks.poll_timeout().map(|at| (at, Timer::DelayedAck))
     }
 
@@ -218,6 +218,7 @@ impl Pipe {
         if !flows.forget(flow) {
             return Err(unknown("close acknowledgement", flow.0));
         }
+        flows.free(flow);
         if let Some(credit) = self.credits.remove(flow) {
             self.in_flight.forgotten(credit.in_flight());
         }
@@ -261,7 +262,7 @@ impl Pipe {
     }
 
     fn turn(&mut self, flows: &mut Flows, flow: SendFlow, now: Instant, allowance: usize) -> Option<Fragment> {
-        let frame = match flows.turn(flow, now, allowance) {
+        let frame = match flows.turn(flow, now, Some(allowance)) {
             Turn::Open => {
                 self.credits.insert(flow, Credit::default());
                 let sender = flows.senders.get(flow)?;
@@ -274,7 +275,7 @@ impl Pipe {
             Turn::Abandon { messages } => Frame::Abandon { flow: flow.0, messages },
             Turn::Close => Frame::Close { flow: flow.0 },
             Turn::Idle => return None,
-            Turn::Data { payload, last } => {
+            Turn::Data(Piece { payload, last, .. }) => {
                 let fragment = Frame::Data { flow: flow.0, last, payload }.encode();
                 self.sent(flow, fragment.len() as u64, now);
                 return Some(fragment);

@@ -8,10 +8,78 @@
 //! What may go out is bounded by the transport: a lane that takes no more is [blocked](LaneInput::Blocked), and what is
 //! queued behind it stays in the flow, where it can expire.
 
+mod sending;
+
+use std::time::Instant;
+
 use bytes::Bytes;
 
+use self::sending::Sending;
+use super::config::Config;
+use super::error::PeerMisbehaved;
+use super::flows::{Answer, Flows};
+use super::link::PathStats;
+use super::timer::Timer;
+use super::wire::{Wire, sealed};
 use crate::wire::frame::Fragment;
-use crate::wire::lane::LaneCode;
+use crate::wire::lane::{LaneCode, Record};
+
+/// Most memory, in bytes, of records that wait for a peer that does not read the control lane. No input is taken beyond, so that a
+/// flood of flows, each of which is rejected, fills the flooder's own buffers.
+const MAX_RECORDS: usize = 64 << 10;
+
+/// Lanes.
+#[derive(Debug)]
+pub struct Streams {
+    sending: Sending,
+}
+
+impl sealed::Sealed for Streams {}
+
+impl Wire for Streams {
+    type Input = LaneInput;
+    type Transmit = LaneTransmit;
+
+    fn new(config: &Config) -> Self {
+        Self { sending: Sending::new(config.fragment_size) }
+    }
+
+    fn handle_input(&mut self, flows: &mut Flows, _now: Instant, input: LaneInput) -> Result<(), PeerMisbehaved> {
+        match input {
+            LaneInput::Received { .. } | LaneInput::Finished { .. } | LaneInput::Reset { .. } => {}
+            LaneInput::Blocked { lane } => self.sending.handle_blocked(lane),
+            LaneInput::Writable { lane } => self.sending.handle_writable(flows, lane),
+            LaneInput::Stopped { lane } => self.sending.handle_stopped(flows, lane),
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, flows: &mut Flows, now: Instant) {
+        self.sending.handle_timeout(flows, now);
+    }
+
+    fn poll_transmit(&mut self, flows: &mut Flows, now: Instant) -> Option<LaneTransmit> {
+        while let Some(answer) = flows.answers.pop_front() {
+            if let Answer::Rejected { flow, reason, text } = answer {
+                self.sending.record(Record::Exception { flow: flow.0, reason, text: text.into() });
+            }
+        }
+        self.sending.poll(flows, now)
+    }
+
+    fn poll_timeout(&self, flows: &Flows) -> Option<(Instant, Timer)> {
+        self.sending.poll_timeout(flows).map(|at| (at, Timer::Late))
+    }
+
+    fn accepts_input(&self) -> bool {
+        self.sending.waiting() < MAX_RECORDS
+    }
+
+    /// The transport knows it: nothing is measured here.
+    fn path(&self) -> PathStats {
+        PathStats::default()
+    }
+}
 
 /// A lane that this side opened, counted from 0 over the session. Lane 0 is the control lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,7 +89,8 @@ pub struct SendLaneId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecvLaneId(pub u64);
 
-/// What comes from the transport.
+/// What comes from the transport. What is said of this side's own lanes may be given at any time, whether or not the session
+/// accepts input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LaneInput {
     /// Bytes of a lane of the peer's, in order. The first ones open it.
