@@ -79,12 +79,13 @@ impl Default for WebSocket {
     }
 }
 
-/// The one port for everything that the gateway speaks over TCP to viewers.
+/// The one port for everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Unified {
-    /// HTTP, and WebSocket over it, plain and TLS. Default `off`: port 443 needs a privilege on most systems, and a
-    /// gateway that is started without it should start.
+    /// RTMP, HTTP/1.1 and WebSocket, in the clear (for localhost; other names are sent to https) and inside TLS, HTTP/2:
+    /// told apart by the first byte and by what TLS agrees upon. RTMPS is here and nowhere else. Default `off`: port 443
+    /// needs a privilege on most systems, and a gateway that is started without it should start.
     pub address: Address,
 }
 

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Address, Config};
 use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
+use crate::server::verdicts::Verdicts;
 use crate::server::{Context, Shutdown, http, tcp};
 
 /// A gateway that has its ports and does not serve them yet.
@@ -89,13 +90,14 @@ impl Gateway {
         let addresses = Addresses {
             rtmp: bind("rtmp.address", tcp::Port::Rtmp, config.rtmp.address)?,
             websocket: bind("websocket.address", tcp::Port::Http, config.websocket.address)?,
-            unified: bind("unified.address", tcp::Port::Http, config.unified.address)?,
+            unified: bind("unified.address", tcp::Port::Unified, config.unified.address)?,
         };
         if ports.is_empty() {
             return Err(StartError::AllOff);
         }
         let certificates = Certificates::load(&config.tls, clock)?;
         let tls = certificates.tcp(&[Protocol::Http1])?;
+        let unified_tls = certificates.tcp(&[Protocol::Http2, Protocol::Http1, Protocol::Rtmp])?;
         for (setting, _, _, address) in &ports {
             info!(%address, setting, "listening");
         }
@@ -116,6 +118,10 @@ impl Gateway {
             session: config.session,
             websocket: config.websocket.keep_alive,
             tls,
+            unified_tls,
+            // Where the UDP half of the port for everything is open.
+            http3: None,
+            verdicts: Arc::default(),
             unsent_bytes: config.websocket.unsent_bytes,
             connections: Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS))),
             limits: config.limits,
@@ -127,6 +133,11 @@ impl Gateway {
     /// Where it listens, with the ports that the system chose.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// What connections turn out to be, counted while it serves.
+    pub fn verdicts(&self) -> Arc<Verdicts> {
+        Arc::clone(&self.context.verdicts)
     }
 
     /// Serves until `shutdown` is done; then takes no more connections, ends the publishers', lets the viewers' say

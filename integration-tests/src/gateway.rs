@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use headwater::config::{Address, Config};
 use headwater::gateway::Gateway;
 use headwater::server::tls;
+use headwater::server::verdicts::Verdicts;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,6 +22,10 @@ pub struct Running {
     pub rtmp: SocketAddr,
     /// Where viewers go.
     pub websocket: SocketAddr,
+    /// Where everybody goes.
+    pub unified: SocketAddr,
+    /// What its connections turn out to be.
+    pub verdicts: Arc<Verdicts>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _certificates: TempDir,
@@ -43,14 +49,16 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     let mut config = Config::default();
     config.rtmp.address = local;
     config.websocket.address = local;
+    config.unified.address = local;
     config.tls = certificate_files(&certificates)?;
     change(&mut config);
     let gateway = Gateway::bind(config)?;
     let addresses = gateway.addresses();
     let (rtmp, websocket) = (addresses.rtmp.context("rtmp is off")?, addresses.websocket.context("websocket is off")?);
+    let (unified, verdicts) = (addresses.unified.context("unified is off")?, gateway.verdicts());
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(gateway.run(async move { stopped.await.unwrap_or_default() }));
-    Ok(Running { rtmp, websocket, stop, task, _certificates: certificates })
+    Ok(Running { rtmp, websocket, unified, verdicts, stop, task, _certificates: certificates })
 }
 
 impl Running {

@@ -110,6 +110,8 @@ pub struct GatewayProcess {
     pub rtmp: SocketAddr,
     /// Where viewers go.
     pub websocket: SocketAddr,
+    /// Where everybody goes.
+    pub unified: SocketAddr,
 }
 
 impl GatewayProcess {
@@ -126,15 +128,15 @@ impl GatewayProcess {
     /// # Errors
     /// As [`GatewayProcess::start`].
     pub async fn start_with(binary: &Path, folder: &Path, change: impl FnOnce(&mut Command)) -> Result<Self> {
-        let (rtmp, websocket) = (free_port()?, free_port()?);
+        let (rtmp, websocket, unified) = (free_port()?, free_port()?, free_port()?);
         let mut command = Command::new(binary);
         command.arg("serve").current_dir(folder).env("RUST_LOG", "warn").stdin(Stdio::null());
-        for (key, address) in [("rtmp.address", rtmp), ("websocket.address", websocket)] {
+        for (key, address) in [("rtmp.address", rtmp), ("websocket.address", websocket), ("unified.address", unified)] {
             command.args(["--set", &format!("{key}={address}")]);
         }
         change(&mut command);
         let mut process = Process::start(&mut command)?;
-        for address in [rtmp, websocket] {
+        for address in [rtmp, websocket, unified] {
             let listens = async {
                 while TcpStream::connect(address).await.is_err() {
                     sleep(Duration::from_millis(20)).await;
@@ -145,7 +147,7 @@ impl GatewayProcess {
                 code = process.end() => anyhow::bail!("the gateway ended: {code:?}"),
             }
         }
-        Ok(Self { process, rtmp, websocket })
+        Ok(Self { process, rtmp, websocket, unified })
     }
 }
 

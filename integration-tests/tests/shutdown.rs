@@ -9,7 +9,7 @@ use integration_tests::viewer::{End, Recorder, Scheme};
 
 async fn sigterm_ends_it_in_order(scheme: Scheme) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let GatewayProcess { mut process, rtmp, websocket } =
+    let GatewayProcess { mut process, rtmp, websocket, .. } =
         GatewayProcess::start(&built_gateway().await?, folder.path()).await?;
     let live = Live::new(Clip::demo()?, Stamps::Video, 0);
     let _publisher = Publisher::start(rtmp, "live/end", live).await?;

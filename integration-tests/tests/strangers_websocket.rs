@@ -84,7 +84,7 @@ fn greetings() -> Vec<Case> {
     let request = |head: &str| [head.as_bytes(), b"\r\n\r\n"].concat();
     let upgrade = |from: &str, to: &str| UPGRADE.replace(from, to).into_bytes();
     vec![
-        cut("RTMP: cut, neither HTTP nor TLS", vec![3; 1537], "neither HTTP nor TLS"),
+        cut("RTMP: cut, on a port for viewers", vec![3; 1537], "nothing that is spoken here"),
         cut("a TLS record that is noise: cut", [&[0x16, 3, 1, 0x40, 0][..], &noise].concat(), "TLS handshake failed"),
         cut("a TLS hello of nothing: cut", vec![0x16, 3, 1, 0, 4, 1, 0, 0, 0], "TLS handshake failed"),
         cut("HTTP, then noise: cut", [b"GET / HTTP/1.1\r\n", &noise[..]].concat(), "connection failed"),

@@ -1,4 +1,4 @@
-//! One HTTP connection, plain or TLS: pages until a request upgrades it to WebSocket, a viewer from then on.
+//! One HTTP/1.1 connection, plain or TLS: pages until a request upgrades it to WebSocket, a viewer from then on.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -14,9 +14,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
-use tower::ServiceExt;
 use tracing::{Span, debug};
 
+use super::http::{self, Via};
 use super::{Context, Shutdown, upgrade, viewer};
 use crate::transport::pipe_link::PipeLink;
 use crate::transport::websocket::WebSocket;
@@ -28,29 +28,29 @@ const MAX_HEADERS: usize = 64;
 const MAX_BUFFER: usize = 32 * 1024;
 
 /// How long a connection may be used for pages. A stranger that reads its answer a byte at a time is gone after this.
-const MAX_PAGES: Duration = Duration::from_secs(600);
+pub(super) const MAX_PAGES: Duration = Duration::from_secs(600);
 
 /// How long the end of a connection that served pages may take.
 const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Serves one connection until its end.
-pub(super) async fn serve<S>(socket: S, context: &Context, shutdown: Shutdown)
+pub(super) async fn serve<S>(socket: S, via: Via, context: &Context, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    if let Some((socket, leftover)) = Box::pin(serve_pages(socket, context, shutdown.clone())).await {
+    if let Some((socket, leftover)) = Box::pin(serve_pages(socket, via, context, shutdown.clone())).await {
         Span::current().record("transport", "rtwebsocket");
         Box::pin(serve_viewer(socket, leftover, context, shutdown)).await;
     }
 }
 
 /// Serves pages. When the connection has become WebSocket's, gives its socket, and what was read behind the request.
-async fn serve_pages<S>(socket: S, context: &Context, mut shutdown: Shutdown) -> Option<(S, Vec<u8>)>
+async fn serve_pages<S>(socket: S, via: Via, context: &Context, mut shutdown: Shutdown) -> Option<(S, Vec<u8>)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let is_upgraded = AtomicBool::new(false);
-    let service = service_fn(|request| answer(request, context, &is_upgraded));
+    let service = service_fn(|request| answer(request, via, context, &is_upgraded));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(context.limits.header_timeout)
@@ -94,16 +94,19 @@ where
     viewer::serve(PipeLink::new(pipe, context.session.clone(), context.clock), context, shutdown).await;
 }
 
-fn answer(
+fn answer<'a>(
     request: Request<Incoming>,
-    context: &Context,
+    via: Via,
+    context: &'a Context,
     is_upgraded: &AtomicBool,
-) -> Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>> {
+) -> Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send + 'a>> {
     let (head, body) = request.into_parts();
-    if let Some(response) = upgrade::answer(&head) {
+    if http::is_served(&head, via)
+        && let Some(response) = upgrade::answer(&head)
+    {
         is_upgraded.store(response.status() == StatusCode::SWITCHING_PROTOCOLS, Ordering::Relaxed);
         return Box::pin(async { Ok(response) });
     }
-    let request = Request::from_parts(head, Body::new(body));
-    Box::pin(context.http.clone().oneshot(request))
+    let request = Request::from_parts(head, body);
+    Box::pin(async move { Ok(http::answer(context, request, via).await) })
 }

@@ -34,6 +34,14 @@ pub enum Verdict {
     Native,
     /// Nothing that is spoken here.
     Unknown,
+    /// A TLS handshake that came to nothing.
+    NoTls,
+    /// Nothing in time, at any stage.
+    Silent,
+    /// It was gone before anything could be told.
+    Gone,
+    /// There was no room for it.
+    Refused,
 }
 
 /// What a first byte begins.
@@ -62,6 +70,42 @@ pub enum Protocol {
     Rtmp,
     /// Our own protocol over QUIC.
     Native,
+}
+
+impl Verdict {
+    /// Every one of them.
+    pub const ALL: [Self; 12] = [
+        Self::Rtmp,
+        Self::Rtmps,
+        Self::Http,
+        Self::Https,
+        Self::Http2,
+        Self::Http3,
+        Self::Native,
+        Self::Unknown,
+        Self::NoTls,
+        Self::Silent,
+        Self::Gone,
+        Self::Refused,
+    ];
+
+    /// Its name, in logs and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rtmp => "rtmp",
+            Self::Rtmps => "rtmps",
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Http2 => "http2",
+            Self::Http3 => "http3",
+            Self::Native => "quic",
+            Self::Unknown => "unknown",
+            Self::NoTls => "no_tls",
+            Self::Silent => "silent",
+            Self::Gone => "gone",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 impl Protocol {
@@ -148,6 +192,13 @@ mod tests {
                 assert_eq!(detect(&greeting[..length]), Some(first), "{:?}", &greeting[..length]);
                 assert_eq!(inside(greeting[0]), within);
             }
+        }
+    }
+
+    #[test]
+    fn verdicts_are_listed_in_their_order() {
+        for (index, verdict) in Verdict::ALL.into_iter().enumerate() {
+            assert_eq!(verdict as usize, index);
         }
     }
 

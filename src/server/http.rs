@@ -1,4 +1,4 @@
-//! HTTP: one pure function from request to response, whatever carries it. Upgrades are taken before it is asked.
+//! HTTP: one pure function from request to response, [`answer`], whatever carries it. Upgrades are taken before it is asked.
 //!
 //! | path | answer |
 //! |---|---|
@@ -27,22 +27,31 @@
 //!
 //! It is for pages of the same origin, and never stored: the certificate is renewed while pages are open.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
-use axum::http::{HeaderMap, HeaderName, Response};
+use axum::http::header::{ALT_SVC, CACHE_CONTROL, HOST, LOCATION};
+use axum::http::request::Parts;
+use axum::http::uri::{Authority, PathAndQuery};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use tower::ServiceExt;
 
+use super::Context;
 use super::player;
 use super::tls::Certificates;
 use crate::broadcast::{Registry, StreamSummary};
 use crate::clock::Clock;
 use crate::media::codec::{AudioInfo, VideoInfo};
+
+/// How long a browser may remember that there is HTTP/3: short enough for a gateway that is started again without it.
+const ANNOUNCED: Duration = Duration::from_secs(3600);
 
 /// For answers that are wrong a moment later.
 const NO_STORE: [(HeaderName, HeaderValue); 1] = [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
@@ -81,6 +90,75 @@ struct Audio {
     codec: String,
     sample_rate: u32,
     channels: u8,
+}
+
+/// How a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// In the clear.
+    Plain,
+    /// In the clear, on a port where that is for this machine's own browsers: all others are sent to https. Which they are
+    /// is told by the name they ask for, since what they connect through may have another address (a container's bridge).
+    PlainLocal,
+    /// Encrypted.
+    Tls {
+        /// The UDP port on which HTTP/3 is to be had too, if that is to be announced.
+        http3: Option<u16>,
+    },
+}
+
+/// The answer to a request. It takes no time worth mentioning, nothing of a request's body is read, and the answer's body is
+/// in memory as a whole: it has a length.
+pub async fn answer<B>(context: &Context, request: Request<B>, via: Via) -> Response<Body> {
+    let (head, _) = request.into_parts();
+    if !is_served(&head, via) {
+        return redirect(&head);
+    }
+    let request = Request::from_parts(head, Body::empty());
+    let Ok(mut response) = context.http.clone().oneshot(request).await;
+    if let Via::Tls { http3: Some(port) } = via
+        && let Ok(announcement) = HeaderValue::try_from(format!("h3=\":{port}\"; ma={}", ANNOUNCED.as_secs()))
+    {
+        response.headers_mut().insert(ALT_SVC, announcement);
+    }
+    response
+}
+
+/// Whether a request is served as it has come, and not sent to https.
+pub(super) fn is_served(request: &Parts, via: Via) -> bool {
+    match via {
+        Via::Plain | Via::Tls { .. } => true,
+        Via::PlainLocal => host(request).is_some_and(|host| is_local(host.host())),
+    }
+}
+
+/// Sends a browser to the same page over https, on the same port.
+fn redirect(request: &Parts) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let page = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let page = if page.starts_with('/') { page } else { "/" };
+    match host(request).and_then(|host| HeaderValue::try_from(format!("https://{host}{page}")).ok()) {
+        Some(location) => {
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        None => *response.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    response
+}
+
+/// Whom a request asks. Defined by: RFC 9112, §3.2 and §3.3.
+fn host(request: &Parts) -> Option<Authority> {
+    let field = || request.headers.get(HOST)?.to_str().ok()?.parse().ok();
+    request.uri.authority().cloned().or_else(field).filter(|host| !host.as_str().contains('@'))
+}
+
+/// Whether browsers resolve a name to the machine they run on. Defined by: RFC 6761, §6.3.
+fn is_local(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let name = host.strip_suffix('.').unwrap_or(&host);
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.ends_with(".localhost") || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// What the answers are made from.
@@ -165,8 +243,7 @@ impl From<StreamSummary> for Stream {
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
-    use axum::http::{Method, Request, StatusCode};
-    use tower::ServiceExt;
+    use axum::http::Method;
 
     use super::*;
     use crate::broadcast::{Config, StreamPath};
@@ -222,6 +299,44 @@ mod tests {
         let _viewer = registry.subscribe(&path);
         let expected = r#"{"streams":[{"app":"live","name":"demo","viewers":1,"bits_per_second":0,"online_seconds":0,"frames":0,"video":null,"audio":null}]}"#;
         assert_eq!(ask(&registry, Method::GET, "/api/v1/streams").await.1, expected);
+    }
+
+    fn request(uri: &str, host: &str) -> Parts {
+        Request::get(uri).header(HOST, host).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn in_the_clear_this_machine_s_names_are_served_and_no_others() {
+        for host in ["localhost", "LocalHost:8443", "a.localhost", "127.0.0.1:443", "[::1]:443", "localhost."] {
+            assert!(is_served(&request("/", host), Via::PlainLocal), "{host}");
+        }
+        for host in ["", "example.org", "localhost.example.org", "notlocalhost", "10.0.0.1", "[::2]", "x@localhost"] {
+            let request = request("/", host);
+            assert!(!is_served(&request, Via::PlainLocal), "{host}");
+            assert!(is_served(&request, Via::Plain) && is_served(&request, Via::Tls { http3: None }));
+        }
+        // Whom the request line names counts.
+        assert!(!is_served(&request("http://example.org/", "localhost"), Via::PlainLocal));
+    }
+
+    #[test]
+    fn the_way_to_https_keeps_host_port_path_and_query() {
+        for (uri, host, location) in [
+            ("/watch/live/a?b=c", "example.org:8443", "https://example.org:8443/watch/live/a?b=c"),
+            ("http://example.org/x", "other", "https://example.org/x"),
+            ("*", "[2001:db8::1]", "https://[2001:db8::1]/"),
+        ] {
+            let response = redirect(&request(uri, host));
+            assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+            assert_eq!(response.headers()[LOCATION], location);
+        }
+    }
+
+    #[test]
+    fn there_is_no_way_to_https_for_nobody() {
+        for host in ["", "a b", "you@example.org", "/"] {
+            assert_eq!(redirect(&request("/", host)).status(), StatusCode::BAD_REQUEST, "{host}");
+        }
     }
 
     #[tokio::test]

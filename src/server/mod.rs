@@ -1,15 +1,18 @@
 //! The ports: accepts connections, finds out what they speak and hands each to the module that serves it.
 //!
 //! Invariant: one task owns one connection, from its first byte to its last. Tasks are spawned in [`tcp`] only, into a set
-//! that is drained at shutdown.
+//! that is drained at shutdown; the answers of one HTTP/2 connection are tasks too, in a set of that connection.
 
 mod connection;
 pub mod detect;
+mod dispatch;
 pub mod http;
+mod http2;
 pub mod player;
 pub mod tcp;
 pub mod tls;
 pub mod upgrade;
+pub mod verdicts;
 mod viewer;
 
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
+use self::verdicts::Verdicts;
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::transport::websocket;
@@ -32,8 +36,8 @@ pub struct Limits {
     /// Connections at once, over all ports; more are closed as they come. Default 10000: each takes a file descriptor, and
     /// running out of those stops everybody.
     pub connections: usize,
-    /// From a connection's start to its first byte, then to the end of the TLS handshake, then to the end of each request's
-    /// head. Default 10 s: browsers open connections in advance and leave them idle; strangers do it on purpose.
+    /// From a connection's start to its first byte, then to the end of the TLS handshake, then to the first byte inside it,
+    /// then to the end of each request's head. Default 10 s: browsers open connections in advance and leave them idle; strangers do it on purpose.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
     /// From the signal to stop until what is still connected is cut off. Default 5 s.
@@ -62,12 +66,18 @@ pub struct Context {
     pub session: session::Config,
     /// For viewers: WebSocket.
     pub websocket: websocket::Config,
-    /// For TLS connections.
+    /// For TLS connections on the port for WebSocket.
     pub tls: Arc<ServerConfig>,
+    /// For TLS connections on the port for everything.
+    pub unified_tls: Arc<ServerConfig>,
+    /// The UDP port that HTTP/3 is announced on by the port for everything.
+    pub http3: Option<u16>,
     /// Bytes that the kernel may hold unsent for a viewer.
     pub unsent_bytes: u32,
     /// Bounds on strangers.
     pub limits: Limits,
+    /// What connections have turned out to be.
+    pub verdicts: Arc<Verdicts>,
     /// Permits for [`Limits::connections`].
     pub connections: Arc<Semaphore>,
     /// Time.

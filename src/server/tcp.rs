@@ -1,4 +1,4 @@
-//! TCP: binding, accepting, and telling apart what comes.
+//! TCP: binding and accepting.
 
 use std::fmt;
 use std::io;
@@ -6,16 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tracing::{Instrument, Span, debug, field, info_span, warn};
+use tokio::time::sleep;
+use tracing::{debug, warn};
 
-use super::detect::{self, First};
-use super::{Context, Shutdown, connection};
-use crate::ingest;
+use super::detect::Verdict;
+use super::{Context, Shutdown, dispatch};
 
 /// Connections that the kernel keeps for us between two accepts.
 const BACKLOG: i32 = 1024;
@@ -26,10 +24,6 @@ const MIN_BACK_OFF: Duration = Duration::from_millis(10);
 /// The longest pause between two attempts to accept: what is full now may have room a second later.
 const MAX_BACK_OFF: Duration = Duration::from_secs(1);
 
-/// Most bytes that TLS may hold encrypted and unsent: they can't be abandoned any more. One record (RFC 8446 §5.2) and its
-/// header have to fit.
-const TLS_BUFFER: usize = 20 * 1024;
-
 /// What a port is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port {
@@ -37,6 +31,8 @@ pub enum Port {
     Rtmp,
     /// Pages and WebSocket, plain and TLS.
     Http,
+    /// Everything, told apart as it comes.
+    Unified,
 }
 
 impl fmt::Display for Port {
@@ -44,6 +40,7 @@ impl fmt::Display for Port {
         f.write_str(match self {
             Self::Rtmp => "rtmp",
             Self::Http => "http",
+            Self::Unified => "unified",
         })
     }
 }
@@ -78,10 +75,11 @@ pub async fn serve(listener: TcpListener, port: Port, context: Arc<Context>, mut
                 // On a port for both families, IPv4 comes as ::ffff:a.b.c.d.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let Ok(permit) = Arc::clone(&context.connections).try_acquire_owned() else {
-                    debug!(%peer, "connection limit reached");
+                    debug!(%peer, %port, "connection limit reached");
+                    context.verdicts.count(Verdict::Refused);
                     continue;
                 };
-                let connection = serve_connection(socket, peer, port, Arc::clone(&context), shutdown.clone());
+                let connection = dispatch::serve(socket, peer, port, Arc::clone(&context), shutdown.clone());
                 tasks.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -102,81 +100,6 @@ pub async fn serve(listener: TcpListener, port: Port, context: Arc<Context>, mut
     while tasks.join_next().await.is_some() {}
 }
 
-/// Each stage of a connection is in a box of its own: a task is as large as its largest stage, for all of its life, and a
-/// viewer's is far from the largest.
-async fn serve_connection(
-    socket: TcpStream,
-    peer: SocketAddr,
-    port: Port,
-    context: Arc<Context>,
-    mut shutdown: Shutdown,
-) {
-    // Frames and answers go out when they are written, not when there are enough of them.
-    if let Err(error) = socket.set_nodelay(true) {
-        debug!(%peer, %error, "connection lost before it was served");
-        return;
-    }
-    match port {
-        Port::Rtmp => {
-            let work = ingest::serve(socket, &context.registry, &context.ingest, context.clock);
-            let work = async {
-                tokio::select! {
-                    result = work => match result {
-                        Ok(()) => debug!("connection ended"),
-                        Err(error) => debug!(%error, "connection ended"),
-                    },
-                    // Dropped, it takes its stream offline, and the viewers are told.
-                    () = shutdown.begun() => {}
-                }
-            };
-            Box::pin(work.instrument(info_span!("rtmp", %peer, stream = field::Empty))).await;
-        }
-        Port::Http => {
-            limit_unsent(&socket, context.unsent_bytes);
-            let span = info_span!("http", %peer, tls = field::Empty, transport = field::Empty);
-            serve_http(socket, &context, shutdown).instrument(span).await;
-        }
-    }
-}
-
-async fn serve_http(socket: TcpStream, context: &Context, mut shutdown: Shutdown) {
-    let verdict = tokio::select! {
-        verdict = timeout(context.limits.header_timeout, peek(&socket)) => verdict,
-        () = shutdown.begun() => return,
-    };
-    match verdict {
-        Ok(Ok(First::Http)) => Box::pin(connection::serve(socket, context, shutdown)).await,
-        Ok(Ok(First::Tls)) => Box::pin(serve_tls(socket, context, shutdown)).await,
-        Ok(Ok(First::Rtmp | First::Unknown)) => debug!("neither HTTP nor TLS"),
-        Ok(Err(error)) => debug!(%error, "connection lost before its first byte"),
-        Err(_) => debug!("no first byte in time"),
-    }
-}
-
-async fn serve_tls(socket: TcpStream, context: &Context, mut shutdown: Shutdown) {
-    Span::current().record("tls", true);
-    let acceptor = TlsAcceptor::from(Arc::clone(&context.tls));
-    let handshake = Box::pin(acceptor.accept_with(socket, |tls| tls.set_buffer_limit(Some(TLS_BUFFER))));
-    let accepted = tokio::select! {
-        accepted = timeout(context.limits.header_timeout, handshake) => accepted,
-        () = shutdown.begun() => return,
-    };
-    match accepted {
-        Ok(Ok(socket)) => Box::pin(connection::serve(socket, context, shutdown)).await,
-        Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
-        Err(_) => debug!("no TLS handshake in time"),
-    }
-}
-
-/// Exactly one byte is asked for: with more, a connection that has sent fewer would be ready again and again.
-async fn peek(socket: &TcpStream) -> io::Result<First> {
-    let mut byte = [0];
-    match socket.peek(&mut byte).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(detect::first_byte(byte[0])),
-    }
-}
-
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -193,14 +116,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn has_ipv6() -> bool {
     Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_ok()
-}
-
-/// Keeps what the kernel holds unsent small, since nothing there can be abandoned any more. Where the system has no such
-/// option, delay under congestion is only worse.
-fn limit_unsent(socket: &TcpStream, bytes: u32) {
-    if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(bytes) {
-        debug!(%error, "can't bound the unsent bytes");
-    }
 }
 
 /// Whether a failed accept says something about one connection only, and not about this machine (out of descriptors, out
@@ -226,7 +141,7 @@ fn is_one_connections_own(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -254,23 +169,5 @@ mod tests {
         let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let error = bind(first.local_addr().unwrap()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-    }
-
-    #[tokio::test]
-    async fn peeking_leaves_the_byte_where_it_is() {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        client.write_all(&[0x16]).await.unwrap();
-        let (server, _) = listener.accept().await.unwrap();
-        assert_eq!(peek(&server).await.unwrap(), First::Tls);
-        assert_eq!(peek(&server).await.unwrap(), First::Tls);
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_closes_before_its_first_byte_is_an_end() {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        drop(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
-        let (server, _) = listener.accept().await.unwrap();
-        assert_eq!(peek(&server).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -1,0 +1,41 @@
+//! How many connections have turned out to be what.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::detect::Verdict;
+
+/// A counter for each [`Verdict`], over all ports that detect, since the gateway began.
+#[derive(Debug, Default)]
+pub struct Verdicts([AtomicU64; Verdict::ALL.len()]);
+
+impl Verdicts {
+    /// Counts one connection.
+    pub fn count(&self, verdict: Verdict) {
+        self.0[verdict as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections had this verdict.
+    pub fn of(&self, verdict: Verdict) -> u64 {
+        self.0[verdict as usize].load(Ordering::Relaxed)
+    }
+
+    /// All verdicts and their counts. Not of one moment: connections come while it is read.
+    pub fn snapshot(&self) -> [(Verdict, u64); Verdict::ALL.len()] {
+        Verdict::ALL.map(|verdict| (verdict, self.of(verdict)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_is_counted_by_itself() {
+        let verdicts = Verdicts::default();
+        verdicts.count(Verdict::Rtmps);
+        verdicts.count(Verdict::Refused);
+        verdicts.count(Verdict::Refused);
+        let seen = verdicts.snapshot().into_iter().filter(|(_, count)| *count > 0);
+        assert_eq!(seen.collect::<Vec<_>>(), [(Verdict::Rtmps, 1), (Verdict::Refused, 2)]);
+    }
+}
