@@ -5,6 +5,7 @@ pub mod frame;
 pub mod http3;
 pub mod lane;
 pub mod tc;
+pub mod tlv;
 pub mod vlu;
 
 #[cfg(test)]
