@@ -13,6 +13,7 @@
  */
 
 import { decodeUnit } from "./media/flv.js";
+import { Ping } from "./session/ping.js";
 import { FlowSync } from "./session/sync.js";
 import { isObject } from "./wire/amf0.js";
 import { Command, MessageType, Status, decodeFlowSync, decodeMessage, decodeMetadata, decodeValues, encodeCommand, encodeMetadata } from "./wire/tc.js";
@@ -22,9 +23,12 @@ const STREAM_WINDOW = 16777215;
 const CONTROL_STREAM = 0;
 const CONNECT_TRANSACTION = 1;
 const CREATE_STREAM_TRANSACTION = 2;
+/** Transaction of the first of the calls that measure the round trip; they go round. */
+const FIRST_TIME_TRANSACTION = 1000;
+const TIME_INTERVAL_MS = 1000;
 
-/** @typedef {import("./session/receive.js").ReceiveFlow} ReceiveFlow */
-/** @typedef {import("./session/send.js").SendFlow} SendFlow */
+/** @typedef {import("./session/session.js").IncomingFlow} IncomingFlow */
+/** @typedef {import("./session/session.js").OutgoingFlow} OutgoingFlow */
 /** @typedef {import("./wire/amf0.js").AmfValue} AmfValue */
 /** @typedef {import("./wire/amf0.js").AmfObject} AmfObject */
 
@@ -47,17 +51,19 @@ export class Conversation {
 	#source;
 	/** @type {"idle" | "connecting" | "creating" | "playing" | "over"} */
 	#state = "idle";
-	/** @type {SendFlow | undefined} */
+	/** @type {OutgoingFlow | undefined} */
 	#control;
-	/** @type {ReceiveFlow | undefined} */
+	/** @type {IncomingFlow | undefined} */
 	#answers;
-	/** @type {SendFlow | undefined} */
+	/** @type {OutgoingFlow | undefined} */
 	#commands;
 	#stream = CONTROL_STREAM;
-	/** @type {Set<ReceiveFlow>} Flows on which video has come. */
+	/** @type {Set<IncomingFlow>} Flows on which video has come. */
 	#videoFlows = new Set();
-	/** @type {FlowSync<ReceiveFlow>} */
+	/** @type {FlowSync<IncomingFlow>} */
 	#sync = new FlowSync();
+	/** @type {Ping | undefined} Measures by calls what a session without pings cannot, once the gateway takes calls. */
+	#ping;
 	/** @type {ConversationEvent[]} */
 	#events = [];
 
@@ -86,6 +92,7 @@ export class Conversation {
 	 */
 	handleSession(now) {
 		for (let event = this.#session.pollEvent(now); event; event = this.#session.pollEvent(now)) {
+			this.#ping?.handleInput(now);
 			if (event.type === "opened") this.#handleOpened(event.flow);
 			else if (event.type === "message") this.#handleMessage(now, event.flow, event.payload);
 			else if (event.type === "gap") this.#handleGap(event);
@@ -102,6 +109,9 @@ export class Conversation {
 	 */
 	handleTimeout(now) {
 		for (const flow of this.#sync.handleTimeout(now)) this.#session.resume(now, flow);
+		const { ping, silent } = this.#ping?.handleTimeout(now) ?? { silent: false };
+		if (ping !== undefined) this.#control?.write(encodeCommand(Command.TIME, FIRST_TIME_TRANSACTION + ping, null));
+		if (silent) this.#end("the gateway fell silent");
 	}
 
 	/**
@@ -138,10 +148,15 @@ export class Conversation {
 
 	/** When `handleTimeout` is wanted; `Infinity` for never. */
 	get deadline() {
-		return this.#sync.deadline;
+		return Math.min(this.#sync.deadline, this.#ping?.deadline ?? Infinity);
 	}
 
-	/** @param {ReceiveFlow} flow */
+	/** Smoothed round-trip time in milliseconds; nothing before it has been measured. */
+	get rtt() {
+		return this.#session.rtt ?? this.#ping?.rtt;
+	}
+
+	/** @param {IncomingFlow} flow */
 	#handleOpened(flow) {
 		const stream = decodeMetadata(flow.metadata);
 		if (stream === undefined || flow.answers !== this.#control) return;
@@ -153,12 +168,12 @@ export class Conversation {
 		}
 	}
 
-	/** @param {{ flow: ReceiveFlow, messages: number }} gap */
+	/** @param {{ flow: IncomingFlow, messages: number }} gap */
 	#handleGap({ flow, messages }) {
 		this.#events.push({ type: "gap", video: this.#videoFlows.has(flow), messages });
 	}
 
-	/** @param {ReceiveFlow} flow */
+	/** @param {IncomingFlow} flow */
 	#handleClosed(flow) {
 		this.#videoFlows.delete(flow);
 		if (flow === this.#answers) this.#end("the gateway ended the conversation");
@@ -166,7 +181,7 @@ export class Conversation {
 
 	/**
 	 * @param {number} now
-	 * @param {ReceiveFlow} flow
+	 * @param {IncomingFlow} flow
 	 * @param {Uint8Array} payload
 	 */
 	#handleMessage(now, flow, payload) {
@@ -180,21 +195,31 @@ export class Conversation {
 		if (message.type === MessageType.VIDEO) this.#videoFlows.add(flow);
 		const unit = decodeUnit(message);
 		if (unit) this.#events.push({ type: "unit", unit });
-		else this.#handleValues(decodeValues(message) ?? []);
+		else this.#handleValues(now, decodeValues(message) ?? []);
 	}
 
-	/** @param {AmfValue[]} values */
-	#handleValues([name, ...values]) {
-		if (name === Command.RESULT) this.#handleResult(values);
+	/**
+	 * @param {number} now
+	 * @param {AmfValue[]} values
+	 */
+	#handleValues(now, [name, ...values]) {
+		const isAnswer = name === Command.RESULT || name === Command.ERROR;
+		// Any answer will do: a gateway that does not know the call says so as fast.
+		if (isAnswer && Number(values[0]) >= FIRST_TIME_TRANSACTION) this.#ping?.handleReply(now, Number(values[0]) - FIRST_TIME_TRANSACTION);
+		else if (name === Command.RESULT) this.#handleResult(now, values);
 		else if (name === Command.ERROR) this.#handleStatus(values[2]);
 		else if (name === Command.STATUS) this.#handleStatus(values[2]);
 		else if (name === "onMetaData" && isObject(values[0])) this.#events.push({ type: "metadata", metadata: values[0] });
 	}
 
-	/** @param {AmfValue[]} values */
-	#handleResult([transaction, , result]) {
+	/**
+	 * @param {number} now
+	 * @param {AmfValue[]} values
+	 */
+	#handleResult(now, [transaction, , result]) {
 		if (transaction === CONNECT_TRANSACTION && this.#state === "connecting") {
 			this.#state = "creating";
+			if (!this.#session.measures) this.#ping = new Ping(now, TIME_INTERVAL_MS);
 			this.#control?.write(encodeCommand(Command.CREATE_STREAM, CREATE_STREAM_TRANSACTION, null));
 		} else if (transaction === CREATE_STREAM_TRANSACTION && this.#state === "creating") {
 			if (typeof result !== "number") return this.#end("no stream was made");

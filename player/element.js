@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `<headwater-player src="/watch/app/name" autoplay muted>`: a live stream on a page.
+ * `<headwater-player src="/watch/app/name" transport="auto" autoplay muted>`: a live stream on a page.
  *
  * The element is thin: attributes in, events and `stats` out. All that plays is in the worker.
  * @module
@@ -9,8 +9,9 @@
 import { sheet } from "./element.css.js";
 import { drawFrame } from "./media/draw.js";
 import { AudioOutput } from "./media/output.js";
-import { Attribute, EventName, FromWorker, State, ToWorker } from "./names.js";
+import { Attribute, EventName, FromWorker, State, ToWorker, Transport } from "./names.js";
 import { parseSource } from "./source.js";
+import { Memory } from "./transport/memory.js";
 
 /** @typedef {import("./viewer.js").Stats} Stats */
 /** @typedef {import("./media/audio.js").AudioFormat} AudioFormat */
@@ -24,15 +25,18 @@ const MESSAGES = Object.freeze({
 	[State.RECONNECTING]: "Connection lost. Trying again …",
 });
 
+/** Which transport won last at which gateway. */
+const memory = new Memory(() => localStorage);
+
 /** The player. */
 export class HeadwaterPlayer extends HTMLElement {
-	static observedAttributes = [Attribute.SRC, Attribute.MUTED];
+	static observedAttributes = [Attribute.SRC, Attribute.MUTED, Attribute.TRANSPORT];
 
 	/** @type {Stats | undefined} */
 	#stats;
 	/** @type {string} */
 	#state = State.CLOSED;
-	/** @type {{ worker: Worker, canvas: HTMLCanvasElement, abort: AbortController } | undefined} */
+	/** @type {{ worker: Worker, gateway: string, abort: AbortController } | undefined} */
 	#playing;
 	#muted = false;
 	/** The browser refused to play sound until somebody asks for it. */
@@ -148,13 +152,23 @@ export class HeadwaterPlayer extends HTMLElement {
 		this.#canvas = canvas;
 		const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: NAME });
 		const abort = new AbortController();
-		this.#playing = { worker, canvas, abort };
+		const gateway = new URL(source.url).origin;
+		const transports = { wanted: this.#transport(), remembered: memory.recall(Date.now(), gateway) };
+		this.#playing = { worker, gateway, abort };
 		const { signal } = abort;
 		worker.addEventListener("message", ({ data }) => this.#handleWorker(data), { signal });
 		worker.addEventListener("error", (event) => this.#emit(EventName.TROUBLE, event.message || "the player's worker failed"), { signal });
 		const offscreen = canvas.transferControlToOffscreen?.();
-		worker.postMessage({ type: ToWorker.OPEN, source, canvas: offscreen }, offscreen ? [offscreen] : []);
+		worker.postMessage({ type: ToWorker.OPEN, source, transports, canvas: offscreen }, offscreen ? [offscreen] : []);
 		this.#setState(State.CONNECTING);
+	}
+
+	/** The transport that is asked for. */
+	#transport() {
+		const wanted = this.getAttribute(Attribute.TRANSPORT) ?? Transport.AUTO;
+		const known = Object.values(Transport).find((transport) => transport === wanted);
+		if (!known) console.warn(`<${NAME}>: transport is to be one of ${Object.values(Transport).join(", ")}, not "${wanted}"`);
+		return known ?? Transport.AUTO;
 	}
 
 	/** @param {{ type: string, [member: string]: any }} message */
@@ -165,12 +179,16 @@ export class HeadwaterPlayer extends HTMLElement {
 			case FromWorker.STATS:
 				this.#stats = message.stats;
 				this.#line.textContent = describe(message.stats);
+				this.#line.title = describeRace(message.stats);
 				return this.#emit(EventName.STATS, message.stats);
 			case FromWorker.METADATA:
 				return this.#emit(EventName.METADATA, message.metadata);
 			case FromWorker.TROUBLE:
 				console.warn(`<${NAME}>: ${message.message}`);
 				return this.#emit(EventName.TROUBLE, message.message);
+			case FromWorker.TRANSPORT:
+				if (this.#playing) memory.remember(Date.now(), this.#playing.gateway, message.transport);
+				return;
 			case FromWorker.AUDIO_FORMAT:
 				this.#format = message.format;
 				this.#applyAudio();
@@ -259,10 +277,19 @@ export class HeadwaterPlayer extends HTMLElement {
  * @param {Stats} stats
  * @returns {string}
  */
-function describe({ delayMs, rttMs, framesDropped, bufferMs }) {
+function describe({ transport, delayMs, rttMs, framesDropped, bufferMs }) {
 	/** @param {number | undefined} ms */
 	const time = (ms) => (ms === undefined ? "–" : `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`);
-	return `delay ${time(delayMs)} · RTT ${time(rttMs)} · dropped ${framesDropped} · buffer ${time(bufferMs)}`;
+	return `${transport ?? "–"} · delay ${time(delayMs)} · RTT ${time(rttMs)} · dropped ${framesDropped} · buffer ${time(bufferMs)}`;
+}
+
+/**
+ * @param {Stats} stats
+ * @returns {string}
+ */
+function describeRace({ race }) {
+	const entrants = race.map(({ transport, startedMs, endedMs, end }) => `${transport}: from ${Math.round(startedMs)} to ${endedMs === undefined ? "…" : Math.round(endedMs)} ms, ${end ?? "runs"}`);
+	return entrants.join("\n");
 }
 
 /**

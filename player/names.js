@@ -6,6 +6,16 @@ export const Attribute = Object.freeze({
 	SRC: "src",
 	MUTED: "muted",
 	AUTOPLAY: "autoplay",
+	/** One of `Transport`. */
+	TRANSPORT: "transport",
+});
+
+/** Ways to a gateway. */
+export const Transport = Object.freeze({
+	/** Whichever of the others delivers first. */
+	AUTO: "auto",
+	WEBTRANSPORT: "webtransport",
+	RTWEBSOCKET: "rtwebsocket",
 });
 
 /** Events of the element. None bubbles. */
@@ -49,6 +59,8 @@ export const FromWorker = Object.freeze({
 	STATS: "stats",
 	METADATA: "metadata",
 	TROUBLE: "trouble",
+	/** Which transport was chosen; without one, the choice was wrong. */
+	TRANSPORT: "transport",
 	AUDIO_FORMAT: "audioFormat",
 	FRAME: "frame",
 });

@@ -10,8 +10,8 @@ import { drawFrame } from "./media/draw.js";
 import { Schedule } from "./media/schedule.js";
 import { Timeline } from "./media/timeline.js";
 import { VideoTrack } from "./media/video.js";
-import { FromWorker, State } from "./names.js";
-import { WebSocketLink } from "./transport/websocket.js";
+import { FromWorker, State, Transport } from "./names.js";
+import { Connection, candidates } from "./transport/connection.js";
 
 /** Wait before the first try to connect again, in milliseconds. Doubles with each that fails. */
 const FIRST_RETRY_MS = 250;
@@ -45,6 +45,8 @@ const nextPaint = self.requestAnimationFrame?.bind(self) ?? ((callback) => setTi
  * @property {number} gaps messages that the gateway gave up
  * @property {number} width
  * @property {number} height
+ * @property {string | undefined} transport
+ * @property {import("./transport/race.js").Entrant[]} race how the transport was chosen
  */
 
 /** A viewer of one stream. */
@@ -53,7 +55,8 @@ export class Viewer {
 	#canvas;
 	#post;
 	#life = new AbortController();
-	/** @type {{ link: WebSocketLink, abort: AbortController } | undefined} */
+	#transports;
+	/** @type {{ link: Connection, abort: AbortController } | undefined} */
 	#connection;
 	#failures = 0;
 	/** @type {string} */
@@ -70,11 +73,13 @@ export class Viewer {
 
 	/**
 	 * @param {import("./source.js").Source} source
+	 * @param {{ wanted: string, remembered?: string }} transports which is wanted, and which won last
 	 * @param {OffscreenCanvas | undefined} canvas without one, frames are posted
 	 * @param {(message: object, transfer?: Transferable[]) => void} post to the page
 	 */
-	constructor(source, canvas, post) {
+	constructor(source, transports, canvas, post) {
 		this.#source = source;
+		this.#transports = transports;
 		this.#canvas = canvas;
 		this.#post = post;
 		/** @param {string} message */
@@ -129,9 +134,12 @@ export class Viewer {
 
 	#connect() {
 		const abort = new AbortController();
-		const link = new WebSocketLink(
+		const { wanted, remembered } = this.#transports;
+		const link = new Connection(
 			this.#source,
+			candidates(wanted, remembered),
 			{
+				handleChosen: (transport) => this.#remember(transport),
 				handleEvent: (now, event) => this.#handleEvent(now, event),
 				handleClosed: (reason) => this.#handleClosed(reason),
 			},
@@ -142,6 +150,7 @@ export class Viewer {
 
 	/** @param {string} reason */
 	#handleClosed(reason) {
+		this.#remember(undefined);
 		this.#connection?.abort.abort();
 		this.#connection = undefined;
 		this.#forgetMedia();
@@ -150,6 +159,14 @@ export class Viewer {
 		const wait = Math.min(FIRST_RETRY_MS * 2 ** this.#failures++, LAST_RETRY_MS) * (1 - RETRY_JITTER * Math.random());
 		const timer = setTimeout(() => this.#connect(), wait);
 		this.#life.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+	}
+
+	/** @param {string | undefined} transport */
+	#remember(transport) {
+		const { wanted, remembered } = this.#transports;
+		if (wanted !== Transport.AUTO || transport === remembered) return;
+		this.#transports = { wanted, remembered: transport };
+		this.#post({ type: FromWorker.TRANSPORT, transport });
 	}
 
 	/**
@@ -262,6 +279,8 @@ export class Viewer {
 			bufferMs: position === undefined ? 0 : Math.max(this.#newest - position, 0),
 			rttMs,
 			gaps: this.#gaps,
+			transport: this.#connection?.link.transport,
+			race: this.#connection?.link.entrants ?? [],
 			...this.#size,
 		};
 		this.#post({ type: FromWorker.STATS, stats });

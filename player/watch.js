@@ -5,13 +5,20 @@ import "./element.js";
 import { Attribute } from "./names.js";
 import { parseSource } from "./source.js";
 
-const source = parseSource(location.href, location.href);
+// The page takes its own settings out of the query; what is left is the gateway's.
+const query = new URLSearchParams(location.search);
+const transport = query.get(Attribute.TRANSPORT);
+query.delete(Attribute.TRANSPORT);
+const address = location.pathname + (query.size > 0 ? `?${query}` : "");
+
+const source = parseSource(address, location.href);
 const title = source ? `${source.app}/${source.name}` : "No such stream";
 document.title = title;
 const heading = document.getElementById("title");
 if (heading) heading.textContent = title;
 
 const player = document.createElement("headwater-player");
-player.setAttribute(Attribute.SRC, location.pathname + location.search);
+player.setAttribute(Attribute.SRC, address);
+if (transport !== null) player.setAttribute(Attribute.TRANSPORT, transport);
 player.setAttribute(Attribute.AUTOPLAY, "");
 document.getElementById("player")?.append(player);

@@ -40,10 +40,10 @@ export class Ping {
 
 	/**
 	 * @param {number} now
-	 * @param {Uint8Array} payload
+	 * @param {number} ping which it answers
 	 */
-	handleReply(now, payload) {
-		if (this.#sentAt === undefined || payload.length !== 1 || payload[0] !== this.#count) return;
+	handleReply(now, ping) {
+		if (this.#sentAt === undefined || ping !== this.#count) return;
 		const sample = now - this.#sentAt;
 		this.#rtt = this.#rtt === undefined ? sample : this.#rtt + (sample - this.#rtt) * GAIN;
 		this.#nextAt = Math.max(now, this.#sentAt + this.#interval);
@@ -52,13 +52,13 @@ export class Ping {
 
 	/**
 	 * @param {number} now
-	 * @returns {{ ping?: Uint8Array, silent: boolean }}
+	 * @returns {{ ping?: number, silent: boolean }} `ping`: the number, 0 to 255, of one to be sent
 	 */
 	handleTimeout(now) {
 		if (this.#sentAt === undefined && now >= this.#nextAt) {
 			this.#sentAt = now;
 			this.#count = (this.#count + 1) % 256;
-			return { ping: Uint8Array.of(this.#count), silent: false };
+			return { ping: this.#count, silent: false };
 		}
 		const silent = !this.#silent && now >= this.#silentAt;
 		if (silent) this.#silent = true;

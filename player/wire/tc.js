@@ -42,6 +42,8 @@ export const Command = Object.freeze({
 	PAUSE: "pause",
 	RECEIVE_AUDIO: "receiveAudio",
 	RECEIVE_VIDEO: "receiveVideo",
+	/** Asks for the gateway's clock. */
+	TIME: "time",
 	RESULT: "_result",
 	ERROR: "_error",
 	STATUS: "onStatus",

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Conversation } from "../../../player/conversation.js";
-import { Session } from "../../../player/session/session.js";
+import { SILENCE_MS } from "../../../player/session/ping.js";
+import { PipeSession } from "../../../player/session/pipe/session.js";
 import { decodeFrame, encodeFrame } from "../../../player/wire/frame.js";
 import { decodeMessage, decodeMetadata, decodeValues, encodeCommand, encodeMessage, encodeMetadata } from "../../../player/wire/tc.js";
 import { bytes, frames } from "./vectors.js";
@@ -17,13 +18,19 @@ const VIDEO = 5;
 /** A conversation, and the gateway's end of it played by hand. */
 class Talk {
 	now = 0;
-	session = new Session(0, { pingIntervalMs: Infinity });
-	conversation = new Conversation(this.session, SOURCE);
+	session;
+	conversation;
 	/** @type {import("../../../player/conversation.js").ConversationEvent[]} */
 	events = [];
 	/** What the viewer said: commands as `flow: values`, and the flows it opened. */
 	/** @type {unknown[]} */
 	said = [];
+
+	/** @param {PipeSession} [session] */
+	constructor(session = new PipeSession(0, { pingIntervalMs: Infinity })) {
+		this.session = session;
+		this.conversation = new Conversation(session, SOURCE);
+	}
 
 	start() {
 		this.conversation.start();
@@ -98,6 +105,11 @@ class Talk {
 		}
 		for (let event = this.conversation.pollEvent(); event; event = this.conversation.pollEvent()) this.events.push(event);
 	}
+}
+
+/** A session that cannot measure. */
+class Unmeasured extends PipeSession {
+	measures = false;
 }
 
 /** @param {unknown} value */
@@ -234,4 +246,29 @@ test("commands without values are nothing", () => {
 	talk.message(CONTROL, bytes("1400000000 020007 5f726573756c74"));
 	talk.message(DATA, bytes("1400000000 020008 6f6e537461747573"));
 	assert.equal(talk.events.length, before);
+});
+
+test("where the session cannot measure, calls for the time do, and any answer will do", () => {
+	const talk = new Talk(new Unmeasured(0, { pingIntervalMs: Infinity })).startPlaying();
+	assert.equal(talk.conversation.deadline, 0);
+	talk.wait(0);
+	assert.deepEqual(plain(talk.said.at(-1)), ["time", 1001, null]);
+	talk.now += 40;
+	talk.command(CONTROL, "_result", 1001, null, 1234);
+	assert.equal(talk.conversation.rtt, 40);
+	talk.wait(960);
+	assert.deepEqual(plain(talk.said.at(-1)), ["time", 1002, null]);
+	talk.now += 40;
+	talk.command(CONTROL, "_error", 1002, null, { level: "error", code: "NetConnection.Call.Failed" });
+	assert.equal(talk.conversation.rtt, 40);
+	assert.deepEqual(talk.kinds("over", "status"), []);
+});
+
+test("a gateway that does not answer such a call and sends nothing has fallen silent", () => {
+	const talk = new Talk(new Unmeasured(0, { pingIntervalMs: Infinity })).startPlaying();
+	talk.wait(0);
+	talk.wait(SILENCE_MS - 1);
+	assert.deepEqual(talk.kinds("over"), []);
+	talk.wait(1);
+	assert.deepEqual(talk.kinds("over"), ["over"]);
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
-import { Session } from "../../../player/session/session.js";
+import { PipeSession } from "../../../player/session/pipe/session.js";
 import { PeerMisbehaved } from "../../../player/session/misbehaved.js";
 import { decodeFrame } from "../../../player/wire/frame.js";
 import { bytes, frames, hex } from "./vectors.js";
@@ -18,7 +18,7 @@ class Peer {
 
 	/** @param {number} [pingIntervalMs] */
 	constructor(pingIntervalMs = Infinity) {
-		this.session = new Session(0, { pingIntervalMs });
+		this.session = new PipeSession(0, { pingIntervalMs });
 	}
 
 	/**

@@ -81,7 +81,7 @@ export class SendFlow {
 	/**
 	 * The one frame whose turn it is.
 	 *
-	 * @returns {import("../wire/frame.js").Frame | undefined}
+	 * @returns {import("../../wire/frame.js").Frame | undefined}
 	 */
 	pollFrame() {
 		const flow = this.id;
@@ -127,7 +127,7 @@ export class SendFlow {
 		return this.#state === "finished";
 	}
 
-	/** @returns {import("../wire/frame.js").Frame | undefined} */
+	/** @returns {import("../../wire/frame.js").Frame | undefined} */
 	#pollFragment() {
 		const room = Math.min(FRAGMENT_BYTES, this.#allowed - this.#sent);
 		if (room <= 0) return undefined;

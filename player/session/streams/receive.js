@@ -1,0 +1,223 @@
+// @ts-check
+/**
+ * One flow that the peer sends on: its lanes put in order again, and its losses read from the messages' numbers.
+ *
+ * ```
+ *  lane 4  ■■■■■■┈┈┈┈  late     │ handed up as it comes, the oldest
+ *  lane 5      ■■■■■■■■■■       │ waits for 4 to end, at most MAX_WAIT_MS from its first message on; then 4 is stopped
+ * ```
+ * @module
+ */
+
+import { LaneCode } from "../../wire/lane.js";
+import { IncomingFlow } from "../incoming.js";
+import { PeerMisbehaved } from "../misbehaved.js";
+
+/** How long a newer lane waits for the ones before it, in milliseconds. */
+export const MAX_WAIT_MS = 100;
+/** How many lanes of a flow may wait: honest ones are given up long before, and ones that never end would fill the memory. */
+export const MAX_WAITING_LANES = 128;
+
+/** @typedef {import("./lane.js").Lane} Lane */
+
+/**
+ * What a flow does to its session.
+ *
+ * @typedef {object} Sink
+ * @property {(event: import("../session.js").FlowEvent) => void} push
+ * @property {(lane: Lane, code: number) => void} stop asks the peer for no more of a lane
+ */
+
+/** A flow that the peer sends on, in lanes. */
+export class ReceiveFlow extends IncomingFlow {
+	/** @type {Map<number, Lane>} Those that came and are not done with, by their number. */
+	#lanes = new Map();
+	/** @type {Set<number>} Those that the peer gave up and whose turn has not come. */
+	#givenUp = new Set();
+	/** The lane whose turn it is. */
+	#turn = 0;
+	/** Whether its header was taken. */
+	#begun = false;
+	/** The next message's number, as far as it is known. */
+	#number = 1;
+	/** @type {Uint8Array} The last preamble. */
+	#preamble = new Uint8Array();
+	#total = Infinity;
+	#closed = false;
+
+	/**
+	 * Takes a lane whose header has come.
+	 *
+	 * @param {Lane} lane
+	 * @param {Sink} sink
+	 * @throws {PeerMisbehaved}
+	 */
+	handleLane(lane, sink) {
+		const { number } = lane;
+		if (this.isRejected) return sink.stop(lane, LaneCode.REJECTED);
+		// Its time is over: a newer one was handed up, or the peer has given it up.
+		if (number < this.#turn || this.#givenUp.has(number)) return sink.stop(lane, LaneCode.SUPERSEDED);
+		if (this.#lanes.has(number)) throw new PeerMisbehaved("a lane comes twice");
+		if (number >= this.#total) throw new PeerMisbehaved("a lane that the flow does not have");
+		this.#lanes.set(number, lane);
+		this.#checkWaiting(number);
+	}
+
+	/**
+	 * The peer has given up a lane.
+	 *
+	 * @param {number} number
+	 * @param {Sink} sink
+	 */
+	handleGivenUp(number, sink) {
+		if (number < this.#turn || this.isRejected) return;
+		const lane = this.#lanes.get(number);
+		if (lane) {
+			lane.hasEnded = true;
+			// What came of it is whole messages; its reset is still under way, or was seen already.
+			sink.stop(lane, LaneCode.SUPERSEDED);
+			return;
+		}
+		this.#givenUp.add(number);
+		this.#checkWaiting(number);
+	}
+
+	/**
+	 * The peer has finished the flow.
+	 *
+	 * @param {number} lanes how many it had
+	 */
+	handleClose(lanes) {
+		if (lanes < this.#turn) throw new PeerMisbehaved("a flow has fewer lanes than came");
+		this.#total = lanes;
+	}
+
+	/**
+	 * Ends what the peer may say on it.
+	 *
+	 * @param {Sink} [sink]
+	 */
+	reject(sink) {
+		super.reject();
+		for (const lane of this.#lanes.values()) sink?.stop(lane, LaneCode.REJECTED);
+		this.#lanes.clear();
+		this.#givenUp.clear();
+	}
+
+	/**
+	 * Hands up what is in turn.
+	 *
+	 * @param {number} now
+	 * @param {Sink} sink
+	 * @throws {PeerMisbehaved}
+	 */
+	advance(now, sink) {
+		if (this.isRejected) return;
+		for (;;) {
+			this.#handUp(sink);
+			const next = this.#nextDue(now);
+			if (next === undefined) break;
+			for (const [number, lane] of this.#lanes) {
+				if (number >= next) continue;
+				sink.stop(lane, LaneCode.SUPERSEDED);
+				this.#lanes.delete(number);
+			}
+			this.#moveTo(next);
+		}
+		if (this.#turn >= this.#total && !this.#closed) {
+			this.#closed = true;
+			sink.push({ type: "closed", flow: this });
+		}
+	}
+
+	/** When a lane has waited long enough; `Infinity` for never. */
+	get deadline() {
+		let soonest = Infinity;
+		for (const [number, lane] of this.#lanes) if (number > this.#turn) soonest = Math.min(soonest, lane.firstMessageAt + MAX_WAIT_MS);
+		return soonest;
+	}
+
+	/** Bytes that wait for their turn. */
+	get heldBytes() {
+		let held = 0;
+		for (const lane of this.#lanes.values()) held += lane.heldBytes;
+		return held;
+	}
+
+	/** Whether the peer has finished it and all was handed up. */
+	get isClosed() {
+		return this.#closed || (this.isRejected && this.#total !== Infinity);
+	}
+
+	/**
+	 * The lanes in turn, as far as they have come.
+	 *
+	 * @param {Sink} sink
+	 */
+	#handUp(sink) {
+		for (;;) {
+			const lane = this.#lanes.get(this.#turn);
+			if (!lane && !this.#givenUp.has(this.#turn)) return;
+			if (lane) {
+				if (!this.#begun) this.#begin(lane, sink);
+				for (const { skipped, payload } of lane.takeMessages()) {
+					if (skipped > 0) sink.push({ type: "gap", flow: this, messages: skipped });
+					this.#number += skipped + 1;
+					sink.push({ type: "message", flow: this, number: this.#number - 1, payload });
+				}
+				if (!lane.hasEnded) return;
+			}
+			this.#lanes.delete(this.#turn);
+			this.#moveTo(this.#turn + 1);
+		}
+	}
+
+	/**
+	 * @param {Lane} lane
+	 * @param {Sink} sink
+	 */
+	#begin({ first, preamble }, sink) {
+		this.#begun = true;
+		if (first < this.#number) throw new PeerMisbehaved("a lane begins before the end of the one before it");
+		if (first > this.#number) sink.push({ type: "gap", flow: this, messages: first - this.#number });
+		this.#number = first;
+		if (preamble.length === 0 || sameBytes(preamble, this.#preamble)) return;
+		this.#preamble = preamble;
+		sink.push({ type: "message", flow: this, number: 0, payload: preamble });
+	}
+
+	/** @param {number} turn */
+	#moveTo(turn) {
+		this.#turn = turn;
+		this.#begun = false;
+		for (const number of this.#givenUp) if (number < turn) this.#givenUp.delete(number);
+	}
+
+	/**
+	 * The oldest lane that has waited long enough.
+	 *
+	 * @param {number} now
+	 */
+	#nextDue(now) {
+		let next;
+		for (const [number, { firstMessageAt }] of this.#lanes) {
+			const isDue = number > this.#turn && now >= firstMessageAt + MAX_WAIT_MS;
+			if (isDue && (next === undefined || number < next)) next = number;
+		}
+		return next;
+	}
+
+	/** @param {number} number of a lane that begins to wait */
+	#checkWaiting(number) {
+		const waiting = this.#lanes.size + this.#givenUp.size;
+		if (waiting > MAX_WAITING_LANES) throw new PeerMisbehaved(`lane ${this.#turn} does not end, and ${number} comes`);
+	}
+}
+
+/**
+ * @param {Uint8Array} a
+ * @param {Uint8Array} b
+ */
+function sameBytes(a, b) {
+	return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
