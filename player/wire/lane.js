@@ -31,18 +31,20 @@ export const LaneCode = Object.freeze({
 
 /** Longest message, in bytes: a peer that never ends one would otherwise fill the memory. */
 export const MAX_MESSAGE_BYTES = 16 << 20;
-/** Longest record and longest preamble, in bytes. They are some hundred. */
-export const MAX_SHORT_BYTES = 64 << 10;
+/** Longest record, in bytes. Metadata and reasons are a few words. */
+export const MAX_RECORD_BYTES = 4096;
+/** Longest preamble, in bytes: decoder configurations are some hundred. */
+export const MAX_PREAMBLE_BYTES = 64 << 10;
 /** Longest number, in bytes: what 64 bits take. One without an end would otherwise fill the memory. */
 const MAX_NUMBER_BYTES = 10;
 
 /**
  * A record of the control lane. Openings and exceptions are as in RTWebSocket. `givenUp`: the lane was reset, perhaps
- * before its header arrived. `lanes`: how many the flow had.
+ * before its header arrived. `lanes` and `messages`: how many the flow had, given up or not.
  *
  * @typedef {{ type: "open", flow: number, answers?: number, metadata: Uint8Array }
  *   | { type: "givenUp", flow: number, lane: number }
- *   | { type: "close", flow: number, lanes: number }
+ *   | { type: "close", flow: number, lanes: number, messages: number }
  *   | { type: "exception", flow: number, reason?: number, text?: string }} LaneRecord
  */
 
@@ -65,12 +67,16 @@ const MAX_NUMBER_BYTES = 10;
  * @throws {Malformed} when a field is cut short
  */
 export function decodeRecord(bytes) {
-	if (bytes[0] === FrameType.ABANDON || bytes[0] === FrameType.CLOSE) {
-		const { value: flow, end } = decodeVlu(bytes, 1);
-		const { value } = decodeVlu(bytes, end);
-		return bytes[0] === FrameType.ABANDON ? { type: "givenUp", flow, lane: value } : { type: "close", flow, lanes: value };
+	if (bytes[0] === FrameType.ABANDON) {
+		const [flow, lane] = decodeVlus(bytes, 2);
+		return { type: "givenUp", flow, lane };
+	}
+	if (bytes[0] === FrameType.CLOSE) {
+		const [flow, lanes, messages] = decodeVlus(bytes, 3);
+		return { type: "close", flow, lanes, messages };
 	}
 	const frame = decodeFrame(bytes);
+	if (frame?.type === "exception" && frame.reason === undefined) throw new Malformed("an exception without a reason");
 	return frame?.type === "open" || frame?.type === "exception" ? frame : undefined;
 }
 
@@ -83,10 +89,12 @@ export function decodeRecord(bytes) {
 export function encodeRecord(record) {
 	/** @type {number[]} */
 	const bytes = [];
-	if (record.type === "givenUp" || record.type === "close") {
-		bytes.push(record.type === "givenUp" ? FrameType.ABANDON : FrameType.CLOSE);
-		pushVlu(bytes, record.flow);
-		pushVlu(bytes, record.type === "givenUp" ? record.lane : record.lanes);
+	if (record.type === "givenUp") {
+		bytes.push(FrameType.ABANDON);
+		for (const number of [record.flow, record.lane]) pushVlu(bytes, number);
+	} else if (record.type === "close") {
+		bytes.push(FrameType.CLOSE);
+		for (const number of [record.flow, record.lanes, record.messages]) pushVlu(bytes, number);
 	} else {
 		bytes.push(...encodeFrame(record.type === "exception" ? { reason: 0, ...record } : record));
 	}
@@ -94,6 +102,20 @@ export function encodeRecord(record) {
 	const length = [];
 	pushVlu(length, bytes.length);
 	return Uint8Array.from([...length, ...bytes]);
+}
+
+/**
+ * @param {Uint8Array} bytes a record
+ * @param {number} count of its numbers
+ */
+function decodeVlus(bytes, count) {
+	const numbers = [];
+	for (let at = 1; numbers.length < count; ) {
+		const { value, end } = decodeVlu(bytes, at);
+		numbers.push(value);
+		at = end;
+	}
+	return numbers;
 }
 
 /** What the control lane begins with. @returns {Uint8Array<ArrayBuffer>} */
@@ -155,7 +177,8 @@ export class LaneDecoder {
 		if (!head) return undefined;
 		const { numbers, bytes: headBytes } = head;
 		const length = numbers[fields];
-		if (length > (this.#expects === "message" ? MAX_MESSAGE_BYTES : MAX_SHORT_BYTES)) throw new Malformed(`a ${this.#expects} is too long`);
+		const most = { record: MAX_RECORD_BYTES, header: MAX_PREAMBLE_BYTES, message: MAX_MESSAGE_BYTES, unknown: 0 }[this.#expects];
+		if (length > most) throw new Malformed(`a ${this.#expects} is too long`);
 		if (this.#input.length < headBytes + length) return undefined;
 		this.#input.take(headBytes);
 		const body = this.#input.take(length);

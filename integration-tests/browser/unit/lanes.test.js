@@ -122,7 +122,7 @@ test("records are read as they were written, and other ones are skipped", () => 
 		{ type: "open", flow: 1, answers: undefined, metadata: bytes("5443") },
 		{ type: "open", flow: 200, answers: 0, metadata: bytes("") },
 		{ type: "givenUp", flow: 3, lane: 300 },
-		{ type: "close", flow: 3, lanes: 0 },
+		{ type: "close", flow: 3, lanes: 1, messages: 200 },
 		{ type: "exception", flow: 1, reason: 7, text: "no" },
 	])) {
 		const encoded = encodeRecord(record);
@@ -132,7 +132,7 @@ test("records are read as they were written, and other ones are skipped", () => 
 	}
 	assert.equal(decodeRecord(bytes("7f01")), undefined);
 	assert.equal(decodeRecord(bytes("1d0100")), undefined);
-	assert.throws(() => decodeRecord(bytes("1a03")), Malformed);
+	for (const text of ["10", "3000", "1a03", "1c0001", "5e80", "5e00"]) assert.throws(() => decodeRecord(bytes(text)), Malformed);
 });
 
 test("a lane is the same however its bytes are cut", () => {
@@ -164,9 +164,9 @@ test("a lane is the same however its bytes are cut", () => {
 
 for (const [what, text] of [
 	["a number without an end", `01${"80".repeat(10)}`],
-	["a preamble that is too long", "01000001ffffff7f"],
+	["a preamble that is too long", "01000001848001"],
 	["a message that is too long", "0100000100" + "00ffffffff7f"],
-	["a record that is too long", "00ffffff7f"],
+	["a record that is too long", "00a001"],
 ]) {
 	test(`${what} is malformed`, () => {
 		const decoder = new LaneDecoder();
@@ -279,11 +279,12 @@ test("flows do not wait for each other", () => {
 test("a flow is closed once all of its lanes are done with", () => {
 	const peer = new Peer().openVideo();
 	const lane = peer.video(0, 1, "aa");
-	peer.record({ type: "close", flow: VIDEO, lanes: 2 });
+	peer.record({ type: "close", flow: VIDEO, lanes: 2, messages: 4 });
 	peer.record({ type: "givenUp", flow: VIDEO, lane: 1 });
 	assert.notEqual(peer.events.at(-1)?.type, "closed");
 	peer.finish(lane);
 	assert.equal(peer.events.at(-1)?.type, "closed");
+	assert.deepEqual(peer.content, ["aa", 3], "what did not come never will");
 	const late = peer.video(1, 2, "bb");
 	assert.deepEqual(peer.stopped, [[late, LaneCode.REJECTED]]);
 });
@@ -323,7 +324,7 @@ test("what is said goes out on one lane a flow, behind the flow's opening", () =
 	assert.deepEqual(peer.drain(), [
 		["write", 1, "0001cc"],
 		["finish", 1],
-		["write", 0, "031c0001"],
+		["write", 0, "041c000102"],
 	]);
 	assert.equal(flow.write(bytes("dd")), false);
 });
@@ -350,7 +351,7 @@ test("a rejected flow of ours is given up", () => {
 	assert.deepEqual(peer.drain(), [
 		["reset", 1],
 		["write", 0, "031a0000"],
-		["write", 0, "031c0001"],
+		["write", 0, "041c000102"],
 	]);
 });
 
@@ -374,8 +375,8 @@ for (const [what, misbehave] of /** @type {[string, (peer: Peer) => void][]} */ 
 	["a lane that comes twice", (peer) => peer.video(1, 1) + peer.video(1, 1)],
 	["a lane that begins before the end of the one before it", (peer) => peer.finish(peer.video(0, 1, "aa", "bb")) ?? peer.video(1, 2)],
 	["a lane that ends in a message", (peer) => peer.finish(peer.lane(encodeGroupHeader({ flow: VIDEO, lane: 0, first: 1 }), bytes("0002aa")))],
-	["a flow with fewer lanes than came", (peer) => peer.finish(peer.video(0, 1)) ?? peer.record({ type: "close", flow: VIDEO, lanes: 0 })],
-	["a record about a flow that was never open", (peer) => peer.record({ type: "close", flow: 9, lanes: 0 })],
+	["a flow with fewer lanes than came", (peer) => peer.finish(peer.video(0, 1)) ?? peer.record({ type: "close", flow: VIDEO, lanes: 0, messages: 0 })],
+	["a record about a flow that was never open", (peer) => peer.record({ type: "close", flow: 9, lanes: 0, messages: 0 })],
 	["an exception for a flow that was never open", (peer) => peer.record({ type: "exception", flow: 9 })],
 	["a flood of lanes without flows", (peer) => Array.from({ length: 100 }, (_, lane) => peer.lane(encodeGroupHeader({ flow: 9, lane, first: 1 })))],
 	["a flood of lanes that never come in turn", (peer) => Array.from({ length: 200 }, (_, lane) => peer.video(lane + 1, 1))],

@@ -43,6 +43,8 @@ export class ReceiveFlow extends IncomingFlow {
 	/** @type {Uint8Array} The last preamble. */
 	#preamble = new Uint8Array();
 	#total = Infinity;
+	/** How many messages it had. */
+	#messages = 0;
 	#closed = false;
 
 	/**
@@ -86,10 +88,12 @@ export class ReceiveFlow extends IncomingFlow {
 	 * The peer has finished the flow.
 	 *
 	 * @param {number} lanes how many it had
+	 * @param {number} messages how many it had, given up or not
 	 */
-	handleClose(lanes) {
+	handleClose(lanes, messages) {
 		if (lanes < this.#turn) throw new PeerMisbehaved("a flow has fewer lanes than came");
 		this.#total = lanes;
+		this.#messages = messages;
 	}
 
 	/**
@@ -126,6 +130,8 @@ export class ReceiveFlow extends IncomingFlow {
 		}
 		if (this.#turn >= this.#total && !this.#closed) {
 			this.#closed = true;
+			const missing = this.#messages - (this.#number - 1);
+			if (missing > 0) sink.push({ type: "gap", flow: this, messages: missing });
 			sink.push({ type: "closed", flow: this });
 		}
 	}

@@ -15,6 +15,9 @@ export class SendFlow {
 
 	/** @type {Uint8Array<ArrayBuffer>[]} */
 	#queue = [];
+	/** How many messages it has had. */
+	messages = 0;
+
 	/** @type {number | undefined} Its lane among ours; nothing before its first message goes out. */
 	#lane;
 	/** @type {"open" | "finishing" | "finished"} */
@@ -35,6 +38,7 @@ export class SendFlow {
 	write(payload) {
 		if (this.#state !== "open") return false;
 		this.#queue.push(encodeLaneMessage(0, payload));
+		this.messages++;
 		return true;
 	}
 

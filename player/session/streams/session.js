@@ -200,7 +200,7 @@ export class StreamsSession {
 			if (flow.isFinished) {
 				this.#sending.delete(flow.id);
 				if (transmit?.type === "reset") this.#record({ type: "givenUp", flow: flow.id, lane: 0 });
-				this.#record({ type: "close", flow: flow.id, lanes: flow.lanes });
+				this.#record({ type: "close", flow: flow.id, lanes: flow.lanes, messages: flow.messages });
 			}
 			if (transmit) return transmit;
 		}
@@ -254,7 +254,7 @@ export class StreamsSession {
 				this.#receiver(record.flow)?.handleGivenUp(record.lane, this.#sink);
 				return this.#advance(now);
 			case "close":
-				this.#receiver(record.flow)?.handleClose(record.lanes);
+				this.#receiver(record.flow)?.handleClose(record.lanes, record.messages);
 				return this.#advance(now);
 			case "exception": {
 				if (record.flow >= this.#nextFlow) throw new PeerMisbehaved(`no flow ${record.flow} was opened here`);
