@@ -3,13 +3,17 @@
 //! Everything here uses the gateway's public interfaces alone, and the viewer reads the wire with a decoder of its own: a
 //! server tested only by its own stack proves nothing.
 
+mod bundle;
+pub mod carrier;
 pub mod clip;
 pub mod compare;
 pub mod fanout;
 pub mod ffmpeg;
 pub mod ffprobe;
 pub mod gateway;
+mod lanes;
 pub mod link;
+mod pipe;
 pub mod process;
 pub mod publisher;
 mod rtws;
@@ -17,5 +21,6 @@ pub mod stage;
 pub mod stamp;
 pub mod stranger;
 pub mod tls;
+pub mod transport;
 pub mod viewer;
 mod websocket;

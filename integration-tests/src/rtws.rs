@@ -219,16 +219,22 @@ impl Flow {
 }
 
 /// Takes a variable-length integer off the front of `input`.
-fn vlu(input: &mut &[u8]) -> Result<u64> {
+pub(crate) fn vlu(input: &mut &[u8]) -> Result<u64> {
+    try_vlu(input)?.context("truncated variable-length integer")
+}
+
+/// The same when more may still come. `None`: it is not whole.
+pub(crate) fn try_vlu(input: &mut &[u8]) -> Result<Option<u64>> {
     let mut value = 0u64;
-    loop {
-        let (&byte, rest) = input.split_first().context("truncated variable-length integer")?;
-        *input = rest;
+    for (index, &byte) in input.iter().enumerate() {
+        ensure!(value <= u64::MAX >> 7, "a variable-length integer beyond 64 bits");
         value = value << 7 | u64::from(byte & 0x7f);
         if byte & 0x80 == 0 {
-            return Ok(value);
+            *input = &input[index + 1..];
+            return Ok(Some(value));
         }
     }
+    Ok(None)
 }
 
 /// Appends a variable-length integer.

@@ -26,7 +26,8 @@ use crate::clip::{Clip, Live, SentLog, Stamps};
 use crate::process::{GatewayProcess, built_gateway};
 use crate::publisher::Publisher;
 use crate::stamp::{Stamp, monotonic};
-use crate::viewer::{Kind, Scheme, Seen, Viewer};
+use crate::transport::Transport;
+use crate::viewer::{Kind, Seen, Viewer};
 
 /// What everybody who is well publishes and plays.
 pub const STREAM: &str = "live/calm";
@@ -120,9 +121,9 @@ impl Stage {
         let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
         let target = Target { rtmp: gateway.rtmp, websocket: gateway.websocket, log, sent: publisher.log() };
         let (mut tasks, mut well, worst_delay) = (JoinSet::new(), Vec::new(), Arc::<AtomicU64>::default());
-        for scheme in [Scheme::Plain, Scheme::Tls] {
+        for transport in [Transport::Ws, Transport::Wss] {
             for _ in 0..VIEWERS {
-                let viewer = Viewer::play(gateway.websocket, scheme, STREAM).await?;
+                let viewer = Viewer::play(gateway.websocket, transport, STREAM).await?;
                 let (progress, seen) = watch::channel(Progress::default());
                 tasks.spawn(watch_on(viewer, progress, Arc::clone(&worst_delay)));
                 well.push(seen);

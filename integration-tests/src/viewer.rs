@@ -2,20 +2,18 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use headwater::media::Track;
 use rml_amf0::Amf0Value;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::timeout;
 
+use crate::carrier::{Carrier, Dialer};
 use crate::clip::Tag;
-use crate::rtws::{Event, Receiver, push_vlu};
+use crate::rtws::{Event, push_vlu};
 use crate::stamp::{Stamp, monotonic};
-use crate::websocket::{Incoming, Stream, WebSocket};
+use crate::transport::Transport;
 
 /// How long a test waits for anything: far beyond what is needed on a busy machine, and the end of a hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,21 +24,9 @@ const COMMANDS: u64 = 1;
 /// What genuine viewers grant a stream's flow.
 const STREAM_RECEIVE_BUFFER: u64 = 16_777_215;
 
-/// Payload of a piece, as genuine clients send them.
-const FRAGMENT: usize = 1400;
-
 const COMMAND: u8 = 20;
 const DATA: u8 = 18;
 const USER_CONTROL: u8 = 4;
-
-/// With TLS or without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// `ws`.
-    Plain,
-    /// `wss`, any certificate believed.
-    Tls,
-}
 
 /// What a media message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +59,7 @@ pub struct Frame<'a> {
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// With a Close frame, and its code if it had one.
+    /// In words, and with its code if it had one.
     Closed(Option<u16>),
     /// Without.
     Dropped,
@@ -96,8 +82,7 @@ pub enum Seen<'a> {
 
 /// A viewer of one stream.
 pub struct Viewer {
-    socket: WebSocket,
-    flows: Receiver,
+    carrier: Carrier,
     /// Tracks by flow.
     tracks: HashMap<u64, Track>,
     server_control: Option<u64>,
@@ -112,16 +97,24 @@ impl Viewer {
     ///
     /// # Errors
     /// When the server refuses or breaks the protocol.
-    pub async fn play(server: SocketAddr, scheme: Scheme, stream: &str) -> Result<Self> {
-        Self::ask(server, scheme, stream, "play").await
+    pub async fn play(server: SocketAddr, transport: Transport, stream: &str) -> Result<Self> {
+        Self::ask(&Dialer::new(transport)?, server, stream, "play").await
+    }
+
+    /// The same with a dialer that is there already.
+    ///
+    /// # Errors
+    /// As [`Viewer::play`].
+    pub async fn play_by(dialer: &Dialer, server: SocketAddr, stream: &str) -> Result<Self> {
+        Self::ask(dialer, server, stream, "play").await
     }
 
     /// Connects, and asks to publish `stream`. The answer is the first status that [`Viewer::next`] gives.
     ///
     /// # Errors
     /// When the server refuses the connection or breaks the protocol.
-    pub async fn publish(server: SocketAddr, scheme: Scheme, stream: &str) -> Result<Self> {
-        Self::ask(server, scheme, stream, "publish").await
+    pub async fn publish(server: SocketAddr, transport: Transport, stream: &str) -> Result<Self> {
+        Self::ask(&Dialer::new(transport)?, server, stream, "publish").await
     }
 
     /// Sends a media message of what it publishes, each track on a flow of its own, opened with the first.
@@ -138,28 +131,14 @@ impl Viewer {
             self.open_stream_flow(flow)?;
         }
         let message = [&[kind], &tag.timestamp.to_be_bytes()[..], &tag.body[..]].concat();
-        let mut pieces = message.chunks(FRAGMENT).peekable();
-        while let Some(piece) = pieces.next() {
-            let head = if pieces.peek().is_some() { 0x3d } else { 0x1d };
-            self.socket.send(&[&[head, flow as u8], piece]);
-        }
-        self.socket.flush().await
+        self.carrier.send(flow, &message);
+        self.carrier.flush().await
     }
 
-    async fn ask(server: SocketAddr, scheme: Scheme, stream: &str, command: &str) -> Result<Self> {
+    async fn ask(dialer: &Dialer, server: SocketAddr, stream: &str, command: &str) -> Result<Self> {
         let (app, name) = stream.split_once('/').context("a stream is app/name")?;
-        let tcp = TcpStream::connect(server).await?;
-        tcp.set_nodelay(true)?;
-        let socket: Box<dyn Stream> = match scheme {
-            Scheme::Plain => Box::new(tcp),
-            Scheme::Tls => {
-                let connector = TlsConnector::from(crate::tls::client()?);
-                Box::new(connector.connect(ServerName::try_from("localhost")?, tcp).await?)
-            }
-        };
-        let socket = WebSocket::connect(socket, &server.to_string(), &format!("/{app}")).await?;
-        let (flows, tracks) = (Receiver::new(), HashMap::new());
-        let mut viewer = Self { socket, flows, tracks, server_control: None, stream: 0, sends: [false; 2] };
+        let carrier = dialer.connect(server, app).await?;
+        let mut viewer = Self { carrier, tracks: HashMap::new(), server_control: None, stream: 0, sends: [false; 2] };
         viewer.converse(&format!("ws://{server}/{app}"), app, command, name).await?;
         Ok(viewer)
     }
@@ -176,14 +155,14 @@ impl Viewer {
             };
             match event {
                 Event::Message { flow } => {
-                    let message = self.flows.payload(flow);
+                    let message = self.carrier.payload(flow);
                     let (kind, timestamp, body) = split(message)?;
                     match kind {
                         8 | 9 => {
                             let track = if kind == 8 { Track::Audio } else { Track::Video };
                             self.tracks.insert(flow, track);
                             // Read again: a borrow that is returned would last for the whole loop.
-                            let body = &self.flows.payload(flow)[5..];
+                            let body = &self.carrier.payload(flow)[5..];
                             return Ok(Seen::Frame(Frame { track, kind: kind_of(track, body), timestamp, body }));
                         }
                         DATA => match &amf(body)?[..] {
@@ -209,18 +188,23 @@ impl Viewer {
         }
     }
 
-    /// Leaves in order: a Close frame, then the connection's end.
+    /// Leaves in order.
     ///
     /// # Errors
     /// When the socket fails otherwise.
-    pub async fn leave(mut self) -> Result<()> {
-        self.socket.close();
-        self.socket.flush().await
+    pub async fn leave(self) -> Result<()> {
+        self.carrier.leave().await
+    }
+
+    /// How many lanes each track's flow has had, where there are lanes.
+    pub fn lanes(&self) -> HashMap<Track, u64> {
+        let lanes = self.carrier.lanes_by_flow().into_iter();
+        lanes.filter_map(|(flow, lanes)| Some((*self.tracks.get(&flow)?, lanes))).collect()
     }
 
     /// connect, createStream, play or publish.
     async fn converse(&mut self, url: &str, app: &str, command: &str, name: &str) -> Result<()> {
-        self.socket.send(&[&[0x10, CONTROL as u8], b"TC\x04\x00"]);
+        self.carrier.open(CONTROL, None, b"TC\x04\x00");
         let text = |text: &str| Amf0Value::Utf8String(text.to_owned());
         let object = [("app", text(app)), ("tcUrl", text(url)), ("objectEncoding", Amf0Value::Number(0.0))];
         let object = object.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -234,16 +218,14 @@ impl Viewer {
         self.stream = stream as u64;
         self.open_stream_flow(COMMANDS)?;
         self.command(COMMANDS, command, 0.0, vec![Amf0Value::Null, text(name)])?;
-        self.socket.flush().await
+        self.carrier.flush().await
     }
 
     fn open_stream_flow(&mut self, flow: u64) -> Result<()> {
         let answers = self.server_control.context("no control flow from the server")?;
-        let mut open = vec![0x30, flow as u8];
-        push_vlu(&mut open, answers);
-        open.extend_from_slice(b"TC\x04");
-        push_vlu(&mut open, self.stream);
-        self.socket.send(&[&open]);
+        let mut metadata = b"TC\x04".to_vec();
+        push_vlu(&mut metadata, self.stream);
+        self.carrier.open(flow, Some(answers), &metadata);
         Ok(())
     }
 
@@ -253,7 +235,7 @@ impl Viewer {
             let event = timeout(PATIENCE, self.next_event()).await.context("no answer to a command")??;
             match event {
                 Ok(Event::Message { flow }) => {
-                    let (kind, _, body) = split(self.flows.payload(flow))?;
+                    let (kind, _, body) = split(self.carrier.payload(flow))?;
                     if kind != COMMAND {
                         continue;
                     }
@@ -279,43 +261,22 @@ impl Viewer {
         let mut values = vec![Amf0Value::Utf8String(name.to_owned()), Amf0Value::Number(transaction)];
         values.extend(arguments);
         let body = rml_amf0::serialize(&values)?;
-        self.socket.send(&[&[0x1d, flow as u8, COMMAND, 0, 0, 0, 0], &body]);
+        self.carrier.send(flow, &[&[COMMAND, 0, 0, 0, 0], &body[..]].concat());
         Ok(())
     }
 
-    /// Drives the connection until something happens; writes whenever nothing more is to be read.
     async fn next_event(&mut self) -> Result<Result<Event, End>> {
         loop {
-            let now = Instant::now();
-            self.flows.acknowledge(now, |bytes| self.socket.send(&[bytes]));
-            match self.socket.try_next()? {
-                Some(Incoming::Binary(range)) => {
-                    let event = self.flows.handle(now, self.socket.bytes(range))?;
-                    match event {
-                        Some(Event::Opened { flow }) => self.opened(flow)?,
-                        Some(Event::Ping(payload)) => self.socket.send(&[&[0x41], &payload]),
-                        Some(event) => return Ok(Ok(event)),
-                        None => {}
-                    }
-                }
-                Some(Incoming::Close(code)) => return Ok(Err(End::Closed(code))),
-                None => {
-                    self.socket.flush().await?;
-                    let due = self.flows.ack_due();
-                    tokio::select! {
-                        filled = self.socket.fill() => if !filled? {
-                            return Ok(Err(End::Dropped));
-                        },
-                        () = sleep_until(due.unwrap_or(now).into()), if due.is_some() => {}
-                    }
-                }
+            match self.carrier.next_event().await? {
+                Ok(Event::Opened { flow }) => self.opened(flow)?,
+                event => return Ok(event),
             }
         }
     }
 
     /// Checks what a flow is for: `TC`, and an answer to our control flow.
     fn opened(&mut self, flow: u64) -> Result<()> {
-        let (metadata, answers) = self.flows.opened_with(flow).context("just opened")?;
+        let (metadata, answers) = self.carrier.opened_with(flow).context("just opened")?;
         let Some(stream) = metadata.strip_prefix(b"TC\x04") else { bail!("flow metadata {metadata:02x?}") };
         ensure!(answers == Some(CONTROL), "flow {flow} answers {answers:?}, not our control flow");
         if stream == [0] {
@@ -323,7 +284,7 @@ impl Viewer {
             self.server_control = Some(flow);
         } else {
             ensure!(self.server_control.is_some(), "a stream's flow before the control flow");
-            self.flows.set_receive_buffer(flow, STREAM_RECEIVE_BUFFER);
+            self.carrier.set_receive_buffer(flow, STREAM_RECEIVE_BUFFER);
         }
         Ok(())
     }
@@ -412,8 +373,8 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Viewer::play`].
-    pub async fn play(server: SocketAddr, scheme: Scheme, stream: &str) -> Result<Self> {
-        Ok(Self { viewer: Viewer::play(server, scheme, stream).await?, record: Record::default() })
+    pub async fn play(server: SocketAddr, transport: Transport, stream: &str) -> Result<Self> {
+        Ok(Self { viewer: Viewer::play(server, transport, stream).await?, record: Record::default() })
     }
 
     /// Watches until `enough` holds.

@@ -8,7 +8,8 @@ use integration_tests::clip::Clip;
 use integration_tests::compare::decodable_from_the_start;
 use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
 use integration_tests::gateway::gateway;
-use integration_tests::viewer::{Kept, Kind, Recorder, Scheme};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{Kept, Kind, Recorder};
 
 const PICTURES: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30"];
 const SOUND: [&str; 4] = ["-f", "lavfi", "-i", "sine=sample_rate=48000"];
@@ -27,7 +28,7 @@ fn composition(frame: &Kept) -> i32 {
 async fn a_copied_file_arrives_unchanged() -> Result<()> {
     let gateway = gateway().await?;
     let _ffmpeg = Ffmpeg::copy(gateway.rtmp, "live/copy", &demo_clip())?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/copy").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/copy").await?;
     let seen =
         viewer.until(|seen| seen.track(Track::Video).count() >= 60 && seen.track(Track::Audio).count() >= 90).await?;
     decodable_from_the_start(seen)?;
@@ -48,7 +49,7 @@ async fn b_frames_keep_their_composition_times() -> Result<()> {
     let arguments =
         [&["-re"][..], &PICTURES, &["-re"], &SOUND, &H264, &["-bf", "2", "-b_strategy", "0"], &AAC].concat();
     let _ffmpeg = Ffmpeg::publish(gateway.rtmp, "live/b", arguments)?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/b").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/b").await?;
     let seen =
         viewer.until(|seen| seen.track(Track::Video).count() >= 90 && seen.track(Track::Audio).count() >= 60).await?;
     decodable_from_the_start(seen)?;
@@ -67,7 +68,7 @@ async fn b_frames_keep_their_composition_times() -> Result<()> {
 async fn sound_alone_is_a_stream() -> Result<()> {
     let gateway = gateway().await?;
     let _ffmpeg = Ffmpeg::publish(gateway.rtmp, "live/sound", [&["-re"][..], &SOUND, &AAC].concat())?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/sound").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/sound").await?;
     let seen = viewer.until(|seen| seen.track(Track::Audio).count() >= 90).await?;
     decodable_from_the_start(seen)?;
     assert_eq!(seen.track(Track::Video).count(), 0);
@@ -78,7 +79,7 @@ async fn sound_alone_is_a_stream() -> Result<()> {
 async fn pictures_alone_are_a_stream() -> Result<()> {
     let gateway = gateway().await?;
     let _ffmpeg = Ffmpeg::publish(gateway.rtmp, "live/pictures", [&["-re"][..], &PICTURES, &H264].concat())?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/pictures").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/pictures").await?;
     let seen = viewer.until(|seen| seen.track(Track::Video).count() >= 60).await?;
     decodable_from_the_start(seen)?;
     assert_eq!(seen.track(Track::Audio).count(), 0);
@@ -92,7 +93,7 @@ async fn an_empty_audio_configuration_is_not_the_streams_end() -> Result<()> {
     let mut source = tempfile::NamedTempFile::with_suffix(".aac")?;
     source.write_all(&adts(&Clip::demo()?))?;
     let _ffmpeg = Ffmpeg::copy(gateway.rtmp, "live/adts", source.path())?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/adts").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/adts").await?;
     let seen = viewer.until(|seen| seen.track(Track::Audio).count() >= 90).await?;
     decodable_from_the_start(seen)?;
     assert!(seen.of(Kind::Configuration).all(|frame| frame.body.len() > 2), "viewers get no empty configuration");
@@ -105,7 +106,7 @@ async fn a_publisher_that_leaves_in_order_is_told_good_bye() -> Result<()> {
     let clip = demo_clip();
     let arguments = ["-re", "-t", "1", "-i", clip.to_str().unwrap_or_default(), "-c", "copy"];
     let ffmpeg = Ffmpeg::publish(gateway.rtmp, "live/short", arguments)?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/short").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/short").await?;
     let seen = viewer.until(|seen| seen.has_status("NetStream.Play.UnpublishNotify")).await?;
     assert_eq!(seen.track(Track::Video).count(), 30);
     assert_eq!(ffmpeg.end().await?, (Some(0), String::new()));

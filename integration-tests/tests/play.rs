@@ -6,13 +6,14 @@ use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::compare::{decodable_from_the_start, unbroken};
 use integration_tests::gateway::gateway;
 use integration_tests::publisher::Publisher;
-use integration_tests::viewer::{Recorder, Scheme};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::Recorder;
 
-async fn every_frame_arrives(scheme: Scheme, first_timestamp: u32) -> Result<()> {
+async fn every_frame_arrives(transport: Transport, first_timestamp: u32) -> Result<()> {
     let gateway = gateway().await?;
     let live = Live::new(Clip::demo()?, Stamps::Video, first_timestamp);
     let publisher = Publisher::start(gateway.rtmp, "live/play", live).await?;
-    let mut viewer = Recorder::play(gateway.websocket, scheme, "live/play").await?;
+    let mut viewer = Recorder::play(gateway.websocket, transport, "live/play").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 90 && seen.track(Track::Audio).count() >= 120).await?;
     let sent = publisher.log().all();
     let seen = viewer.leave().await?;
@@ -30,17 +31,17 @@ async fn every_frame_arrives(scheme: Scheme, first_timestamp: u32) -> Result<()>
 
 #[tokio::test]
 async fn every_frame_arrives_over_ws() -> Result<()> {
-    every_frame_arrives(Scheme::Plain, 0).await
+    every_frame_arrives(Transport::Ws, 0).await
 }
 
 #[tokio::test]
 async fn every_frame_arrives_over_wss() -> Result<()> {
-    every_frame_arrives(Scheme::Tls, 0).await
+    every_frame_arrives(Transport::Wss, 0).await
 }
 
 #[tokio::test]
 async fn a_publishers_timestamps_may_wrap_around() -> Result<()> {
-    every_frame_arrives(Scheme::Plain, u32::MAX - 1500).await
+    every_frame_arrives(Transport::Ws, u32::MAX - 1500).await
 }
 
 #[tokio::test]
@@ -49,10 +50,10 @@ async fn a_viewer_in_the_middle_of_a_group_has_a_picture_at_once() -> Result<()>
     // A key frame each 2 s.
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
     let publisher = Publisher::start(gateway.rtmp, "live/join", live).await?;
-    let mut early = Recorder::play(gateway.websocket, Scheme::Plain, "live/join").await?;
+    let mut early = Recorder::play(gateway.websocket, Transport::Ws, "live/join").await?;
     early.until(|seen| seen.track(Track::Video).count() >= 20).await?;
 
-    let mut late = Recorder::play(gateway.websocket, Scheme::Plain, "live/join").await?;
+    let mut late = Recorder::play(gateway.websocket, Transport::Ws, "live/join").await?;
     let seen = late.until(|seen| seen.track(Track::Video).count() >= 21).await?;
     decodable_from_the_start(seen)?;
     let first = seen.track(Track::Video).next().and_then(|frame| frame.stamp);
@@ -68,8 +69,8 @@ async fn streams_do_not_mix() -> Result<()> {
     let sound = Publisher::start(gateway.rtmp, "live/sound", sound).await?;
     let pictures = Live::new(Clip::demo()?.without(Track::Audio), Stamps::Video, 0);
     let pictures = Publisher::start(gateway.rtmp, "other/sound", pictures).await?;
-    let mut listener = Recorder::play(gateway.websocket, Scheme::Plain, "live/sound").await?;
-    let mut onlooker = Recorder::play(gateway.websocket, Scheme::Plain, "other/sound").await?;
+    let mut listener = Recorder::play(gateway.websocket, Transport::Ws, "live/sound").await?;
+    let mut onlooker = Recorder::play(gateway.websocket, Transport::Ws, "other/sound").await?;
     let heard = listener.until(|seen| seen.track(Track::Audio).count() >= 50).await?;
     assert_eq!(heard.track(Track::Video).count(), 0);
     unbroken(&sound.log().all(), heard, Track::Audio)?;

@@ -9,7 +9,8 @@ use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
 use integration_tests::gateway::{gateway, gateway_with};
 use integration_tests::publisher::Publisher;
-use integration_tests::viewer::{Record, Recorder, Scheme, Seen, Viewer};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{Record, Recorder, Seen, Viewer};
 
 const PUBLISHED: &str = "NetStream.Play.PublishNotify";
 const UNPUBLISHED: &str = "NetStream.Play.UnpublishNotify";
@@ -52,7 +53,7 @@ async fn run(mut client: Viewer, mut live: Live) -> Result<String> {
 #[tokio::test]
 async fn an_encoder_that_stops_and_starts_again_has_the_same_viewers() -> Result<()> {
     let gateway = gateway().await?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/obs").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/obs").await?;
     for turn in 1..=3 {
         let publisher = Publisher::start(gateway.rtmp, "live/obs", live()?).await?;
         let before = viewer.record.frames.len();
@@ -68,7 +69,7 @@ async fn an_encoder_that_stops_and_starts_again_has_the_same_viewers() -> Result
 #[tokio::test]
 async fn ffmpeg_killed_and_restarted_has_the_same_viewer() -> Result<()> {
     let gateway = gateway().await?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/loop").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/loop").await?;
     for turn in 1..=5 {
         let ffmpeg = Ffmpeg::copy(gateway.rtmp, "live/loop", &demo_clip())?;
         let before = viewer.record.frames.len();
@@ -87,9 +88,9 @@ async fn a_second_publisher_is_refused_if_that_is_the_rule() -> Result<()> {
     let gateway = gateway_with(|config| config.rtmp.takeover = Takeover::Refuse).await?;
     let first = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
     ensure!(Publisher::start(gateway.rtmp, "live/mine", live()?).await.is_err(), "over RTMP");
-    let mut second = Viewer::publish(gateway.websocket, Scheme::Plain, "live/mine").await?;
+    let mut second = Viewer::publish(gateway.websocket, Transport::Ws, "live/mine").await?;
     assert_eq!(answer(&mut second).await?, "NetStream.Publish.BadName", "over RTWebSocket");
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/mine").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/mine").await?;
     viewer.until(|seen| seen.frames.len() > 60).await?;
     assert_eq!(count(&viewer.record, UNPUBLISHED), 0);
     first.stop().await?;
@@ -99,18 +100,18 @@ async fn a_second_publisher_is_refused_if_that_is_the_rule() -> Result<()> {
 #[tokio::test]
 async fn what_is_published_over_rtwebsocket_is_seen_over_plain_and_tls_until_rtmp_takes_over() -> Result<()> {
     let gateway = gateway().await?;
-    let mut publisher = Viewer::publish(gateway.websocket, Scheme::Plain, "live/web").await?;
+    let mut publisher = Viewer::publish(gateway.websocket, Transport::Ws, "live/web").await?;
     assert_eq!(answer(&mut publisher).await?, "NetStream.Publish.Start");
     let live_over_web = live()?;
     let log = live_over_web.log();
     let publishing = tokio::spawn(run(publisher, live_over_web));
     let mut viewers = Vec::new();
-    for scheme in [Scheme::Plain, Scheme::Tls] {
-        let mut viewer = Recorder::play(gateway.websocket, scheme, "live/web").await?;
+    for transport in [Transport::Ws, Transport::Wss] {
+        let mut viewer = Recorder::play(gateway.websocket, transport, "live/web").await?;
         let seen = viewer.until(|seen| seen.frames.len() > 120).await?;
         let sent = log.all();
         for frame in seen.track(Track::Video) {
-            ensure!(sent.iter().any(|sent| sent.tag.body == frame.body), "{scheme:?}: a frame that nobody sent");
+            ensure!(sent.iter().any(|sent| sent.tag.body == frame.body), "{transport:?}: a frame that nobody sent");
         }
         viewers.push(viewer);
     }
@@ -128,9 +129,9 @@ async fn what_is_published_over_rtwebsocket_is_seen_over_plain_and_tls_until_rtm
 #[tokio::test]
 async fn a_publisher_over_rtwebsocket_that_stalls_is_ended_and_its_viewers_are_told() -> Result<()> {
     let gateway = gateway_with(|config| config.rtmp.limits.idle_timeout = Duration::from_secs(1)).await?;
-    let mut publisher = Viewer::publish(gateway.websocket, Scheme::Plain, "live/still").await?;
+    let mut publisher = Viewer::publish(gateway.websocket, Transport::Ws, "live/still").await?;
     assert_eq!(answer(&mut publisher).await?, "NetStream.Publish.Start");
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/still").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/still").await?;
     viewer.until(|seen| count(seen, UNPUBLISHED) == 1).await?;
     assert_eq!(answer(&mut publisher).await?, "NetStream.Publish.Rejected");
     gateway.stop().await

@@ -5,7 +5,8 @@ use headwater::media::Track;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::gateway::gateway;
 use integration_tests::publisher::Publisher;
-use integration_tests::viewer::{Kept, Kind, Record, Recorder, Scheme};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{Kept, Kind, Record, Recorder};
 
 fn live() -> Result<Live> {
     Ok(Live::new(Clip::demo()?, Stamps::Video, 0))
@@ -18,7 +19,7 @@ fn rises(record: &Record, track: Track) -> bool {
 #[tokio::test]
 async fn the_same_viewer_goes_on_after_its_publisher_was_killed_and_restarted() -> Result<()> {
     let gateway = gateway().await?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/again").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/again").await?;
     let first = Publisher::start(gateway.rtmp, "live/again", live()?).await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 45).await?;
     first.kill().await;
@@ -49,7 +50,7 @@ async fn the_same_viewer_goes_on_after_its_publisher_was_killed_and_restarted() 
 async fn a_publisher_that_returns_before_its_old_connection_is_gone_takes_over() -> Result<()> {
     let gateway = gateway().await?;
     let _first = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, "live/mine").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/mine").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 30).await?;
     let second = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
     let from_second = |frame: &&Kept| second.log().all().iter().any(|sent| sent.tag.body == frame.body);

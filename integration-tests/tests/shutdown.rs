@@ -5,15 +5,16 @@ use headwater::media::Track;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::process::{GatewayProcess, built_gateway};
 use integration_tests::publisher::Publisher;
-use integration_tests::viewer::{End, Recorder, Scheme};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{End, Recorder};
 
-async fn sigterm_ends_it_in_order(scheme: Scheme) -> Result<()> {
+async fn sigterm_ends_it_in_order(transport: Transport) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let GatewayProcess { mut process, rtmp, websocket, .. } =
         GatewayProcess::start(&built_gateway().await?, folder.path()).await?;
     let live = Live::new(Clip::demo()?, Stamps::Video, 0);
     let _publisher = Publisher::start(rtmp, "live/end", live).await?;
-    let mut viewer = Recorder::play(websocket, scheme, "live/end").await?;
+    let mut viewer = Recorder::play(websocket, transport, "live/end").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 10).await?;
 
     process.ask_to_end()?;
@@ -27,10 +28,10 @@ async fn sigterm_ends_it_in_order(scheme: Scheme) -> Result<()> {
 
 #[tokio::test]
 async fn sigterm_says_good_bye_over_ws_and_exits_0() -> Result<()> {
-    sigterm_ends_it_in_order(Scheme::Plain).await
+    sigterm_ends_it_in_order(Transport::Ws).await
 }
 
 #[tokio::test]
 async fn sigterm_says_good_bye_over_wss_and_exits_0() -> Result<()> {
-    sigterm_ends_it_in_order(Scheme::Tls).await
+    sigterm_ends_it_in_order(Transport::Wss).await
 }

@@ -8,7 +8,8 @@ use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::compare::unbroken;
 use integration_tests::gateway::gateway;
 use integration_tests::publisher::Publisher;
-use integration_tests::viewer::{PATIENCE, Recorder, Scheme};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{PATIENCE, Recorder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -70,7 +71,7 @@ async fn garbage_on_any_port_hurts_nobody_else() -> Result<()> {
     let gateway = gateway().await?;
     let live = Live::new(Clip::demo()?, Stamps::Video, 0);
     let publisher = Publisher::start(gateway.rtmp, "live/calm", live).await?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Tls, "live/calm").await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Wss, "live/calm").await?;
     let mut calm = 20;
     viewer.until(|seen| seen.track(Track::Video).count() >= calm).await?;
     for port in [gateway.rtmp, gateway.websocket] {

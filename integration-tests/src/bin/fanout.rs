@@ -24,10 +24,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use integration_tests::clip::{Clip, Live, SentLog, Stamps};
-use integration_tests::fanout::{FirstKey, Stall, Transport, Watched, baseline, viewers};
+use integration_tests::fanout::{Baseline, FirstKey, Stall, Subject, Watched, baseline, viewers};
 use integration_tests::process::{GatewayProcess, Process, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::stamp::monotonic;
+use integration_tests::transport::Transport;
 use integration_tests::viewer::{Kind, kind_of};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -46,12 +47,12 @@ const RSS_EVERY: Duration = Duration::from_millis(250);
 #[derive(Parser)]
 #[command(about = "What a viewer costs")]
 struct Arguments {
-    /// Transports to the gateway's viewers: ws, wss.
+    /// Transports to the gateway's viewers: ws, wss, quic, wt.
     #[arg(long, value_delimiter = ',', default_value = "ws,wss")]
     transports: Vec<Transport>,
     /// Baselines: tcp, tcp-gathered, tls; or none.
     #[arg(long, value_delimiter = ',', default_value = "tcp,tcp-gathered,tls", value_parser = baseline_or_none)]
-    baselines: Vec<Option<Transport>>,
+    baselines: Vec<Option<Baseline>>,
     /// Numbers of viewers.
     #[arg(long, value_delimiter = ',', default_value = "1,50,200")]
     viewers: Vec<usize>,
@@ -79,9 +80,9 @@ struct Arguments {
 #[command(hide = true)]
 enum Role {
     #[command(hide = true)]
-    Viewers { transport: Transport, server: SocketAddr, count: usize, stalled: usize },
+    Viewers { subject: Subject, server: SocketAddr, count: usize, stalled: usize },
     #[command(hide = true)]
-    Baseline { transport: Transport },
+    Baseline { baseline: Baseline },
 }
 
 /// A line of the results.
@@ -124,14 +125,14 @@ struct StallOutcome {
 /// What is to be measured.
 #[derive(Clone, Copy)]
 struct Plan {
-    transport: Transport,
+    subject: Subject,
     viewers: usize,
     length: Duration,
     stalled: usize,
     stall: Duration,
 }
 
-fn baseline_or_none(text: &str) -> Result<Option<Transport>, String> {
+fn baseline_or_none(text: &str) -> Result<Option<Baseline>, String> {
     if text == "none" { Ok(None) } else { text.parse().map(Some) }
 }
 
@@ -139,14 +140,14 @@ fn baseline_or_none(text: &str) -> Result<Option<Transport>, String> {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.role {
-        Some(Role::Viewers { transport, server, count, stalled }) => {
-            let watched = viewers::watch(transport, server, STREAM, count, stalled).await?;
+        Some(Role::Viewers { subject, server, count, stalled }) => {
+            let watched = viewers::watch(subject, server, STREAM, count, stalled).await?;
             println!("{}", serde_json::to_string(&watched)?);
             // Ends the viewers where they are.
             std::process::exit(0);
         }
-        Some(Role::Baseline { transport }) => {
-            baseline::serve(transport, |publisher, viewers| println!("{publisher} {viewers}"))
+        Some(Role::Baseline { baseline }) => {
+            baseline::serve(baseline, |publisher, viewers| println!("{publisher} {viewers}"))
         }
         None => measure_all(&arguments).await,
     }
@@ -164,19 +165,20 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
     println!(
         "transport      viewers  CPU ms/viewer·s  RSS kB/viewer  delay ms p50     p99  frames sent     lost  join ms p50"
     );
-    for transport in arguments.baselines.iter().flatten().chain(&arguments.transports).copied() {
+    let baselines = arguments.baselines.iter().flatten().copied().map(Subject::Baseline);
+    for subject in baselines.chain(arguments.transports.iter().copied().map(Subject::Gateway)) {
         for viewers in arguments.viewers.iter().copied() {
             let plan = Plan {
-                transport,
+                subject,
                 viewers,
                 length: Duration::from_secs(arguments.seconds),
-                stalled: if transport.is_baseline() { 0 } else { arguments.stalled },
+                stalled: if let Subject::Baseline(_) = subject { 0 } else { arguments.stalled },
                 stall: Duration::from_secs(arguments.stall_seconds),
             };
             let outcome = measure(&gateway, plan).await;
-            let (outcome, stall) = outcome.with_context(|| format!("{transport}, {viewers} viewers"))?;
+            let (outcome, stall) = outcome.with_context(|| format!("{subject}, {viewers} viewers"))?;
             println!(
-                "{transport:14} {viewers:7} {:16.3} {:14.1} {:13.2} {:7.2} {:12} {:8} {:12.1}",
+                "{subject:14} {viewers:7} {:16.3} {:14.1} {:13.2} {:7.2} {:12} {:8} {:12.1}",
                 outcome.cpu_ms_per_viewer_second,
                 outcome.rss_kb_per_viewer,
                 outcome.delay_ms_p50,
@@ -222,11 +224,10 @@ impl StallOutcome {
 async fn measure(gateway: &Path, plan: Plan) -> Result<(Outcome, Option<StallOutcome>)> {
     ensure!(plan.viewers > plan.stalled, "a measurement needs a viewer that reads");
     ensure!(plan.stalled == 0 || plan.length > plan.stall, "a stall needs time before and after it");
-    let transport = plan.transport;
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
-    if transport.is_baseline() {
+    if let Subject::Baseline(_) = plan.subject {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["baseline", &transport.to_string()]).stdout(Stdio::piped());
+        command.args(["baseline", &plan.subject.to_string()]).stdout(Stdio::piped());
         let mut process = Process::start(&mut command)?;
         let line = lines(&mut process)?.next_line().await?.context("the baseline says no addresses")?;
         let (ingest, server) = line.split_once(' ').context("the baseline's addresses")?;
@@ -254,11 +255,11 @@ async fn watch(
     plan: Plan,
     log: &SentLog,
 ) -> Result<(Outcome, Option<StallOutcome>)> {
-    let Plan { transport, viewers, length, stalled, .. } = plan;
+    let Plan { subject, viewers, length, stalled, .. } = plan;
     sleep(FILL).await;
     let empty_rss = server.rss_kb()?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["viewers", &transport.to_string(), &address.to_string(), &viewers.to_string(), &stalled.to_string()]);
+    command.args(["viewers", &subject.to_string(), &address.to_string(), &viewers.to_string(), &stalled.to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = Process::start(&mut command)?;
     let mut output = lines(&mut process)?;
@@ -296,7 +297,7 @@ async fn watch(
         let worst =
             |of: fn(&FirstKey) -> f64| seen.first_keys.iter().flatten().map(of).reduce(f64::max).filter(|_| all_live);
         StallOutcome {
-            transport: transport.to_string(),
+            transport: subject.to_string(),
             viewers,
             stalled,
             stall_seconds: plan.stall.as_secs(),
@@ -312,7 +313,7 @@ async fn watch(
         }
     });
     let outcome = Outcome {
-        transport: transport.to_string(),
+        transport: subject.to_string(),
         viewers,
         cpu_ms_per_viewer_second: cpu * 1e3 / viewers as f64,
         rss_kb_per_viewer: (rss as f64 - empty_rss as f64) / viewers as f64,

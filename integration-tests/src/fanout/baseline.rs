@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::Transport;
+use super::Baseline;
 use crate::clip::{Live, SentLog, Tag};
 
 /// How long a gathering server waits for more: less than half of a video frame's time.
@@ -25,13 +25,13 @@ type Viewers = Arc<Mutex<Vec<Box<dyn Write + Send>>>>;
 ///
 /// # Errors
 /// When a socket of its own fails.
-pub fn serve(transport: Transport, announce: impl FnOnce(SocketAddr, SocketAddr)) -> Result<()> {
+pub fn serve(baseline: Baseline, announce: impl FnOnce(SocketAddr, SocketAddr)) -> Result<()> {
     let ingest = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     announce(ingest.local_addr()?, listener.local_addr()?);
     let viewers = Viewers::default();
     let joined = viewers.clone();
-    let config = if transport.is_encrypted() { Some(crate::tls::server()?) } else { None };
+    let config = if baseline == Baseline::Tls { Some(crate::tls::server()?) } else { None };
     thread::spawn(move || -> Result<()> {
         loop {
             let (mut socket, _) = listener.accept()?;
@@ -51,7 +51,7 @@ pub fn serve(transport: Transport, announce: impl FnOnce(SocketAddr, SocketAddr)
     let (mut publisher, _) = ingest.accept()?;
     let mut frames = Vec::new();
     while read_frame(&mut publisher, &mut frames)? {
-        if transport == Transport::TcpGathered {
+        if baseline == Baseline::TcpGathered {
             let until = Instant::now() + GATHER;
             while wait_readable(&publisher, until)? && read_frame(&mut publisher, &mut frames)? {}
         }

@@ -14,56 +14,64 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How the viewers are reached.
+use crate::transport::Transport;
+
+/// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// RTWebSocket.
-    Ws,
-    /// RTWebSocket over TLS.
-    Wss,
-    /// Baseline: a write a frame, and no more.
+pub enum Subject {
+    /// The gateway, its viewers over this transport.
+    Gateway(Transport),
+    /// What the transport alone costs.
+    Baseline(Baseline),
+}
+
+/// A server that only sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Baseline {
+    /// A write a frame, and no more.
     Tcp,
-    /// Baseline: the frames of [`baseline::GATHER`] in one write.
+    /// The frames of [`baseline::GATHER`] in one write.
     TcpGathered,
-    /// Baseline: a TLS write a frame.
+    /// A TLS write a frame.
     Tls,
 }
 
-impl Transport {
-    const NAMES: [(Transport, &str); 5] = [
-        (Transport::Ws, "ws"),
-        (Transport::Wss, "wss"),
-        (Transport::Tcp, "tcp"),
-        (Transport::TcpGathered, "tcp-gathered"),
-        (Transport::Tls, "tls"),
-    ];
+impl Baseline {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::TcpGathered, Self::Tls];
 
-    /// No gateway takes part.
-    pub fn is_baseline(self) -> bool {
-        !matches!(self, Transport::Ws | Transport::Wss)
-    }
-
-    /// With TLS.
-    pub fn is_encrypted(self) -> bool {
-        matches!(self, Transport::Wss | Transport::Tls)
+    fn name(self) -> &'static str {
+        match self {
+            Baseline::Tcp => "tcp",
+            Baseline::TcpGathered => "tcp-gathered",
+            Baseline::Tls => "tls",
+        }
     }
 }
 
-impl fmt::Display for Transport {
+impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(transport, _)| transport == self).map_or("", |(_, name)| *name);
-        f.pad(name)
+        f.pad(match self {
+            Subject::Gateway(transport) => transport.name(),
+            Subject::Baseline(baseline) => baseline.name(),
+        })
     }
 }
 
-impl FromStr for Transport {
+impl FromStr for Baseline {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = Self::NAMES.iter().find(|(_, name)| *name == text);
-        known
-            .map(|(transport, _)| *transport)
-            .ok_or_else(|| format!("{text} is none of ws, wss, tcp, tcp-gathered, tls"))
+        let known = Self::ALL.into_iter().find(|baseline| baseline.name() == text);
+        known.ok_or_else(|| format!("{text} is none of {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Subject::Gateway).or_else(|_| text.parse().map(Subject::Baseline))
     }
 }
 

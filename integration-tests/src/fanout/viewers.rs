@@ -16,9 +16,10 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{FirstKey, Stall, Stalled, Transport, Watched};
+use super::{Baseline, FirstKey, Stall, Stalled, Subject, Watched};
+use crate::carrier::Dialer;
 use crate::stamp::{Stamp, monotonic};
-use crate::viewer::{Frame, Kind, PATIENCE, Scheme, Seen, Viewer, kind_of};
+use crate::viewer::{Frame, Kind, PATIENCE, Seen, Viewer, kind_of};
 
 /// Between two viewers' joining: 200 at once would measure the handshakes of the others.
 const STAGGER: Duration = Duration::from_millis(10);
@@ -39,6 +40,13 @@ struct Tally {
     catching_up: RefCell<Vec<CatchingUp>>,
 }
 
+/// How all of them connect.
+#[derive(Clone)]
+enum Way {
+    Gateway(Dialer),
+    Baseline(Baseline),
+}
+
 /// What a viewer got when it read again.
 #[derive(Clone, Copy, Default)]
 struct CatchingUp {
@@ -52,7 +60,7 @@ struct CatchingUp {
 /// # Errors
 /// When a viewer can't join or loses its connection.
 pub async fn watch(
-    transport: Transport,
+    subject: Subject,
     server: SocketAddr,
     stream: &str,
     count: usize,
@@ -72,10 +80,14 @@ pub async fn watch(
     });
     let local = LocalSet::new();
     let mut viewers = JoinSet::new();
+    let way = match subject {
+        Subject::Gateway(transport) => Way::Gateway(Dialer::new(transport)?),
+        Subject::Baseline(baseline) => Way::Baseline(baseline),
+    };
     let watched = async {
         for n in 0..count {
             viewers.spawn_local(viewer(
-                transport,
+                way.clone(),
                 server,
                 stream.to_owned(),
                 (n < stalled).then_some(n),
@@ -132,13 +144,7 @@ pub async fn watch(
 }
 
 /// `stalls`: its number among those that do.
-async fn viewer(
-    transport: Transport,
-    server: SocketAddr,
-    stream: String,
-    stalls: Option<usize>,
-    tally: Rc<Tally>,
-) -> Result<()> {
+async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usize>, tally: Rc<Tally>) -> Result<()> {
     let start = monotonic();
     let mut joined = false;
     let mut count = |frame: &Frame<'_>| {
@@ -169,10 +175,9 @@ async fn viewer(
             }
         }
     };
-    match transport {
-        Transport::Ws | Transport::Wss => {
-            let scheme = if transport.is_encrypted() { Scheme::Tls } else { Scheme::Plain };
-            let mut viewer = Viewer::play(server, scheme, &stream).await?;
+    match way {
+        Way::Gateway(dialer) => {
+            let mut viewer = Viewer::play_by(&dialer, server, &stream).await?;
             loop {
                 if let (Some(_), Some(stall)) = (stalls, tally.stall.get())
                     && (stall.from..stall.to).contains(&monotonic())
@@ -186,8 +191,10 @@ async fn viewer(
                 }
             }
         }
-        Transport::Tcp | Transport::TcpGathered => read_frames(TcpStream::connect(server).await?, count).await,
-        Transport::Tls => {
+        Way::Baseline(Baseline::Tcp | Baseline::TcpGathered) => {
+            read_frames(TcpStream::connect(server).await?, count).await
+        }
+        Way::Baseline(Baseline::Tls) => {
             let socket = TcpStream::connect(server).await?;
             let connector = TlsConnector::from(crate::tls::client()?);
             read_frames(connector.connect(ServerName::try_from("localhost")?, socket).await?, count).await

@@ -12,7 +12,8 @@ use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::process::GatewayProcess;
 use integration_tests::publisher::Publisher;
 use integration_tests::stamp::{Stamp, monotonic};
-use integration_tests::viewer::{Kind, PATIENCE, Scheme, Seen, Viewer};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{Kind, PATIENCE, Seen, Viewer};
 use serde::Serialize;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
@@ -164,7 +165,7 @@ fn stream(n: usize) -> String {
 }
 
 async fn watch(server: SocketAddr, stream: String, tally: Rc<Tally>) -> Result<()> {
-    let mut viewer = Viewer::play(server, Scheme::Plain, &stream).await?;
+    let mut viewer = Viewer::play(server, Transport::Ws, &stream).await?;
     let (mut joined, mut newest) = (false, [None; 2]);
     loop {
         match viewer.next().await? {

@@ -12,7 +12,8 @@ use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
 use integration_tests::process::{GatewayProcess, Process};
 use integration_tests::publisher::Publisher;
 use integration_tests::stamp::monotonic;
-use integration_tests::viewer::{Kept, Kind, Record, Recorder, Scheme};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{Kept, Kind, Record, Recorder};
 use serde::Serialize;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -97,7 +98,7 @@ pub(crate) async fn run(
 ) -> Result<Vec<&'static str>> {
     println!("turn  back ms  away ms  jump ms  frames  missing  named  apart ms (time line, arrival)");
     let clip = Clip::demo()?;
-    let mut viewer = Recorder::play(gateway.websocket, Scheme::Plain, STREAM).await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, STREAM).await?;
     let (mut turns, mut reconnects) = (Vec::new(), 0);
     let mut last: Option<(u32, Duration)> = None;
     // The publisher after the last of them is watched too, and ends as they did.
@@ -120,7 +121,7 @@ pub(crate) async fn run(
             }
             println!("turn {turn}: {error:#}");
             reconnects += 1;
-            viewer = Recorder::play(gateway.websocket, Scheme::Plain, STREAM).await?;
+            viewer = Recorder::play(gateway.websocket, Transport::Ws, STREAM).await?;
             last = None;
             continue;
         }
