@@ -112,11 +112,17 @@ impl Cache {
 
     /// Begins a new publisher's part, ending the one before if it has not ended. Gives the publisher's number.
     pub(super) fn go_online(&mut self, now: Instant) -> u64 {
+        let publisher = self.begin();
+        self.online = Some((now, now));
+        self.timeline.restart();
+        publisher
+    }
+
+    /// The same in a log of frames that have their places in time already.
+    pub(super) fn begin(&mut self) -> u64 {
         self.go_offline();
         self.publishers += 1;
         self.setup.publisher = Some(self.publishers);
-        self.online = Some((now, now));
-        self.timeline.restart();
         self.push(Entry::Online { publisher: self.publishers, timestamp: self.newest_timestamp() });
         self.publishers
     }
@@ -170,15 +176,29 @@ impl Cache {
 
         let (track, kind, timestamp) = (unit.track, unit.kind, unit.timestamp);
         let frame = Frame { track, kind, timestamp, group: self.group, received: now, message: unit.into_message() };
-        match (kind, track) {
+        self.frames += 1;
+        self.rate.add(frame.message.len(), now);
+        self.add(frame);
+    }
+
+    /// Appends a frame that has its place in time and its group already.
+    pub(super) fn append_placed(&mut self, frame: Frame) {
+        let is_media = matches!(frame.kind, UnitKind::Key | UnitKind::Delta | UnitKind::Audio);
+        if is_media && frame.group != self.group {
+            self.group = frame.group;
+            self.newest_group = Some(Start { position: self.end(), setup: self.setup.clone() });
+        }
+        self.add(frame);
+    }
+
+    fn add(&mut self, frame: Frame) {
+        match (frame.kind, frame.track) {
             (UnitKind::Metadata, _) => self.setup.metadata = Some(frame.clone()),
             (UnitKind::Configuration, Track::Video) => self.setup.video = Some(frame.clone()),
             (UnitKind::Configuration, Track::Audio) => self.setup.audio = Some(frame.clone()),
             _ => {}
         }
-        self.frames += 1;
-        self.rate.add(frame.message.len(), now);
-        self.newest = Some((self.newest_timestamp().max(timestamp), now));
+        self.newest = Some((self.newest_timestamp().max(frame.timestamp), frame.received));
         self.push(Entry::Frame(frame));
     }
 

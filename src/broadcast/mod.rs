@@ -12,13 +12,16 @@
 //!                           └── a cursor that is more than `max_lag` late: its next item is `Skipped`, then the newest K
 //! ```
 //!
-//! Invariant: no lock is held across an await, and none while frames are decoded, copied or sent.
+//! Viewers that want the stream as fragmented MP4 read a second log, which is made of the first while there are any.
+//!
+//! Invariant: no lock is held across an await, and none of the publisher's while frames are decoded, copied or sent.
 //! Invariant: no runtime. Whoever waits leaves a waker; time is an argument.
 
 mod bell;
 mod cache;
 mod config;
 mod intake;
+mod packaged;
 mod path;
 mod publisher;
 mod rate;
@@ -61,7 +64,8 @@ pub struct Frame {
     pub group: u64,
     /// When it came from the publisher.
     pub received: Instant,
-    /// The message: type u8, timestamp u32, FLV tag body.
+    /// The message: type u8, timestamp u32, FLV tag body. To a viewer of fragmented MP4, one or two messages of
+    /// [`tlv`](crate::wire::tlv), of one or more frames, instead; data messages are the same.
     pub message: Bytes,
 }
 

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::bell::Bell;
 use super::cache::Cache;
+use super::packaged::Packaged;
 use super::{Config, Publisher, PublisherRules, StreamPath, Subscriber, Taken};
 use crate::media::codec::{AudioInfo, VideoInfo};
 
@@ -35,13 +36,20 @@ pub struct StreamSummary {
     pub audio: Option<AudioInfo>,
 }
 
-/// One stream: its log, and the bell that rings when something is appended.
+/// One stream: its log, the bell that rings when something is appended, and what is made of it while somebody wants that.
 #[derive(Debug)]
 pub(super) struct Stream {
+    log: Log,
+    pub(super) appended: Bell,
+    packaged: Mutex<Weak<Packaged>>,
+}
+
+/// A log that several tasks share.
+#[derive(Debug)]
+pub(super) struct Log {
     cache: RwLock<Cache>,
     /// Where the log ends.
     end: Arc<AtomicU64>,
-    pub(super) appended: Bell,
 }
 
 /// Somebody's part in a stream; the stream lives as long as the last of them.
@@ -100,6 +108,14 @@ impl Registry {
     /// Attaches a viewer, published yet or not. The first item is `Online` only once a publisher is there.
     pub fn subscribe(&self, path: &StreamPath) -> Subscriber {
         Subscriber::new(self.shared.lease(path, Role::Viewer))
+    }
+
+    /// The same for a viewer that is given the stream as fragmented MP4, `frames` of it in each segment, each frame's
+    /// message being one of [`tlv`](crate::wire::tlv) (data messages stay as they are). Whoever comes first says how many.
+    pub fn subscribe_packaged(&self, path: &StreamPath, frames: usize) -> Subscriber {
+        let lease = self.shared.lease(path, Role::Viewer);
+        let packaged = lease.stream.packaged(&self.shared.config, frames);
+        Subscriber::packaged(lease, packaged)
     }
 
     /// All streams that are being published, in order of their paths, as they stand at `now`.
@@ -170,8 +186,41 @@ impl Drop for Lease {
 
 impl Stream {
     fn new(config: Config) -> Self {
+        Self { log: Log::new(config), appended: Bell::default(), packaged: Mutex::default() }
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Whether there is nothing at `position` yet. Costs no lock.
+    pub(super) fn ends_at(&self, position: u64) -> bool {
+        self.log.ends_at(position)
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Cache> {
+        self.log.read()
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Cache> {
+        self.log.write()
+    }
+
+    /// The stream's other form, made while somebody has it.
+    fn packaged(&self, config: &Config, frames: usize) -> Arc<Packaged> {
+        let mut present = self.packaged.lock().unwrap_or_else(PoisonError::into_inner);
+        present.upgrade().unwrap_or_else(|| {
+            let packaged = Arc::new(Packaged::new(self, config, frames));
+            *present = Arc::downgrade(&packaged);
+            packaged
+        })
+    }
+}
+
+impl Log {
+    pub(super) fn new(config: Config) -> Self {
         let end = Arc::<AtomicU64>::default();
-        Self { cache: RwLock::new(Cache::new(config, Arc::clone(&end))), end, appended: Bell::default() }
+        Self { cache: RwLock::new(Cache::new(config, Arc::clone(&end))), end }
     }
 
     /// Whether there is nothing at `position` yet. Costs no lock.
@@ -202,6 +251,25 @@ mod tests {
         assert_eq!(registry.shared.streams().len(), 1);
         drop(viewer);
         assert!(registry.shared.streams().is_empty());
+    }
+
+    #[test]
+    fn the_other_form_is_there_from_its_first_viewer_to_its_last() {
+        let registry = Registry::new(Config::default());
+        let path = StreamPath::new("live", "x").unwrap();
+        let _raw = registry.subscribe(&path);
+        let is_there = || {
+            let streams = registry.shared.streams();
+            let there = streams[&path].stream.packaged.lock().unwrap().upgrade().is_some();
+            there
+        };
+        assert!(!is_there());
+        let viewers = [registry.subscribe_packaged(&path, 1), registry.subscribe_packaged(&path, 1)];
+        for viewer in viewers {
+            assert!(is_there());
+            drop(viewer);
+        }
+        assert!(!is_there());
     }
 
     #[test]

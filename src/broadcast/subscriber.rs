@@ -1,11 +1,13 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use super::cache::{Cache, Entry, Start};
-use super::registry::Lease;
+use super::packaged::Packaged;
+use super::registry::{Lease, Log};
 use super::{Frame, Item};
 use crate::media::{MESSAGE_HEADER_LEN, Track, UnitKind};
 
@@ -21,11 +23,13 @@ pub struct Subscriber {
     /// Its place at the stream's bell.
     seat: usize,
     cursor: Cursor,
+    /// What it reads instead of the stream's own log.
+    packaged: Option<Arc<Packaged>>,
 }
 
 /// How far one viewer has read.
 #[derive(Debug)]
-struct Cursor {
+pub(super) struct Cursor {
     position: u64,
     /// What comes before the entry at `position`: at most a skip, two markers and three frames of setup.
     pending: VecDeque<Item>,
@@ -48,7 +52,14 @@ impl Subscriber {
     pub(super) fn new(lease: Lease) -> Self {
         let cursor = Cursor::join(&lease.stream.read());
         let seat = lease.stream.appended.sit();
-        Self { lease, seat, cursor }
+        Self { lease, seat, cursor, packaged: None }
+    }
+
+    pub(super) fn packaged(lease: Lease, packaged: Arc<Packaged>) -> Self {
+        packaged.follow(&lease.stream);
+        let cursor = Cursor::join(&packaged.log().read());
+        let seat = lease.stream.appended.sit();
+        Self { lease, seat, cursor, packaged: Some(packaged) }
     }
 
     /// The next item, waiting until there is one. Cancel safe.
@@ -68,11 +79,15 @@ impl Subscriber {
 
     /// The next item if there is one now.
     pub fn try_next(&mut self) -> Option<Item> {
-        let Self { lease, cursor, .. } = self;
-        if cursor.pending.is_empty() && lease.stream.ends_at(cursor.position) {
-            return None;
-        }
-        cursor.advance(&lease.stream.read())
+        let Self { lease, cursor, packaged, .. } = self;
+        let log = match packaged {
+            None => lease.stream.log(),
+            Some(packaged) => {
+                packaged.follow(&lease.stream);
+                packaged.log()
+            }
+        };
+        cursor.next(log)
     }
 }
 
@@ -83,11 +98,25 @@ impl Drop for Subscriber {
 }
 
 impl Cursor {
-    fn join(cache: &Cache) -> Self {
+    /// Where a viewer begins.
+    pub(super) fn join(cache: &Cache) -> Self {
         let mut cursor =
             Self { position: 0, pending: VecDeque::new(), publisher: None, got: Got::default(), awaits_key: true };
         cursor.go_to_newest_group(cache);
         cursor
+    }
+
+    /// The next item if there is one now.
+    pub(super) fn next(&mut self, log: &Log) -> Option<Item> {
+        if self.pending.is_empty() && log.ends_at(self.position) {
+            return None;
+        }
+        self.advance(&log.read())
+    }
+
+    /// Where in the log it stands.
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     fn advance(&mut self, cache: &Cache) -> Option<Item> {
