@@ -1,7 +1,7 @@
 //! Session ↔ network: the thin shells that carry a session's bytes, and nothing about media.
 //!
 //! [`MessagePipe`] is what a pipe of messages must do; [`websocket`] is one; [`pipe_link`] drives a session over it.
-//! [`StreamMux`] is what a bundle of streams must do; [`quic`] is one; [`stream_link`] drives a session over it.
+//! [`StreamMux`] is what a bundle of streams must do; [`quic`] and [`webtransport`] are two.
 //!
 //! Invariant: what has been taken from a session can't be abandoned any more, so nothing is taken before all that was
 //! taken earlier is with the kernel, and never more than one write's worth.
@@ -22,6 +22,7 @@ pub mod quic;
 #[cfg(test)]
 mod tests;
 pub mod websocket;
+pub mod webtransport;
 
 /// An ordered, reliable pipe of messages with shallow buffers.
 pub trait MessagePipe: Send {

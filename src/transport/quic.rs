@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LaneError, Measured, RecvLane, SendLane, StreamMux, TransportError, goodbye};
 use crate::session::link::CloseReason;
+use crate::wire::http3::code;
 use crate::wire::lane::LaneCode;
 
 /// Most lanes that a client may have open at a time. It needs a control lane and one for its commands; a publisher has a few
@@ -93,9 +94,31 @@ impl Config {
 /// A future of quinn's, kept while it waits: dropping it would forget whom to wake.
 type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What a lane's codes are on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codes {
+    /// Themselves.
+    Native,
+    /// HTTP/3's, among which a session's have a range of their own.
+    WebTransport,
+}
+
+impl Codes {
+    fn number(self, code: LaneCode) -> VarInt {
+        match self {
+            Self::Native => code.number().into(),
+            // What does not fit is no number of ours.
+            Self::WebTransport => {
+                VarInt::from_u64(code::from_webtransport(code.number())).unwrap_or(VarInt::from_u32(0))
+            }
+        }
+    }
+}
+
 /// The lanes of a QUIC connection.
 pub struct Quic {
     connection: Connection,
+    codes: Codes,
     opening: Option<Waiting<Result<SendStream, ConnectionError>>>,
     accepting: Option<Waiting<Result<RecvStream, ConnectionError>>>,
     limit: u64,
@@ -104,6 +127,7 @@ pub struct Quic {
 /// A lane to the peer.
 pub struct Outgoing {
     stream: SendStream,
+    codes: Codes,
     finished: bool,
     settling: Option<Waiting<()>>,
 }
@@ -112,12 +136,17 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub struct Incoming {
     stream: RecvStream,
+    codes: Codes,
 }
 
 impl Quic {
     /// All unidirectional streams of a connection whose handshake is over.
     pub fn new(connection: Connection) -> Self {
-        Self { connection, opening: None, accepting: None, limit: 0 }
+        Self::with_codes(connection, Codes::Native)
+    }
+
+    pub(super) fn with_codes(connection: Connection, codes: Codes) -> Self {
+        Self { connection, codes, opening: None, accepting: None, limit: 0 }
     }
 }
 
@@ -129,7 +158,7 @@ impl StreamMux for Quic {
         if self.opening.is_none()
             && let Poll::Ready(opened) = pin!(self.connection.open_uni()).poll(&mut Context::from_waker(Waker::noop()))
         {
-            return Poll::Ready(opened.map(Outgoing::new).map_err(Into::into));
+            return Poll::Ready(opened.map(|stream| Outgoing::new(stream, self.codes)).map_err(Into::into));
         }
         let opening = self.opening.get_or_insert_with(|| {
             let connection = self.connection.clone();
@@ -137,7 +166,7 @@ impl StreamMux for Quic {
         });
         let opened = ready!(opening.as_mut().poll(cx));
         self.opening = None;
-        Poll::Ready(opened.map(Outgoing::new).map_err(Into::into))
+        Poll::Ready(opened.map(|stream| Outgoing::new(stream, self.codes)).map_err(Into::into))
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, TransportError>> {
@@ -147,7 +176,7 @@ impl StreamMux for Quic {
         });
         let accepted = ready!(accepting.as_mut().poll(cx));
         self.accepting = None;
-        Poll::Ready(accepted.map(|stream| Incoming { stream }).map_err(Into::into))
+        Poll::Ready(accepted.map(|stream| Incoming::new(stream, self.codes)).map_err(Into::into))
     }
 
     fn measure(&self) -> Measured {
@@ -173,15 +202,20 @@ impl StreamMux for Quic {
 }
 
 impl Outgoing {
-    /// A stream that was just opened.
-    pub fn new(stream: SendStream) -> Self {
-        Self { stream, finished: false, settling: None }
+    fn new(stream: SendStream, codes: Codes) -> Self {
+        Self { stream, codes, finished: false, settling: None }
     }
 
-    fn give_up(&mut self, code: VarInt) {
+    fn give_up(&mut self, code: LaneCode) {
         self.finished = true;
         // An error is a stream that has ended already.
-        let _ = self.stream.reset(code);
+        let _ = self.stream.reset(self.codes.number(code));
+    }
+}
+
+impl Incoming {
+    pub(super) fn new(stream: RecvStream, codes: Codes) -> Self {
+        Self { stream, codes }
     }
 }
 
@@ -219,14 +253,14 @@ impl SendLane for Outgoing {
     }
 
     fn reset(mut self, code: LaneCode) {
-        self.give_up(code.number().into());
+        self.give_up(code);
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
         if !self.finished {
-            self.give_up(LaneCode::Closed.number().into());
+            self.give_up(LaneCode::Closed);
         }
     }
 }
@@ -247,7 +281,7 @@ impl RecvLane for Incoming {
 
     fn stop(mut self, code: LaneCode) {
         // An error is a stream that has ended already.
-        let _ = self.stream.stop(code.number().into());
+        let _ = self.stream.stop(self.codes.number(code));
     }
 }
 
