@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::address::Address;
 pub use self::load::{ConfigError, Loaded, load};
 use crate::broadcast::{PublisherRules, Takeover};
-use crate::transport::websocket;
+use crate::transport::{quic, websocket};
 use crate::{delivery, ingest, server, session};
 
 /// Everything that can be set.
@@ -22,6 +22,10 @@ pub struct Config {
     pub rtmp: Rtmp,
     /// Viewers over WebSocket, and the pages beside it.
     pub websocket: WebSocket,
+    /// Viewers over native QUIC, and what every QUIC connection is run with.
+    pub quic: Quic,
+    /// Viewers over WebTransport.
+    pub webtransport: WebTransport,
     /// The one port for everything.
     pub unified: Unified,
     /// Certificates.
@@ -76,6 +80,38 @@ pub struct WebSocket {
 impl Default for WebSocket {
     fn default() -> Self {
         Self { address: Address::everywhere(4446), unsent_bytes: 16 * 1024, keep_alive: websocket::Config::default() }
+    }
+}
+
+/// Viewers over native QUIC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quic {
+    /// QUIC under the name `headwater/1`. Default `[::]:4444`.
+    pub address: Address,
+    /// How connections are run, WebTransport's too.
+    pub connection: quic::Config,
+}
+
+impl Default for Quic {
+    fn default() -> Self {
+        Self { address: Address::everywhere(4444), connection: quic::Config::default() }
+    }
+}
+
+/// Viewers over WebTransport.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebTransport {
+    /// HTTP/3, for players that decode by themselves. Default `[::]:4443`.
+    pub address: Address,
+    /// HTTP/3, for players that use Media Source Extensions. Default `[::]:4445`.
+    pub fmp4_address: Address,
+}
+
+impl Default for WebTransport {
+    fn default() -> Self {
+        Self { address: Address::everywhere(4443), fmp4_address: Address::everywhere(4445) }
     }
 }
 

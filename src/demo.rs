@@ -42,6 +42,9 @@ pub fn bind(mut config: Config, port: Option<u16>) -> Result<Gateway, StartError
         let address = match error.key() {
             "rtmp.address" => &mut config.rtmp.address,
             "websocket.address" => &mut config.websocket.address,
+            "quic.address" => &mut config.quic.address,
+            "webtransport.address" => &mut config.webtransport.address,
+            "webtransport.fmp4_address" => &mut config.webtransport.fmp4_address,
             _ => &mut config.unified.address,
         };
         match next {
@@ -105,6 +108,9 @@ mod tests {
         let mut config = Config::default();
         config.rtmp.address = Address::local(0);
         config.websocket.address = Address::local(0);
+        config.quic.address = Address::local(0);
+        config.webtransport.address = Address::local(0);
+        config.webtransport.fmp4_address = Address::local(0);
         config
     }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -17,12 +17,13 @@ use crate::config::{Address, Config};
 use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::verdicts::Verdicts;
-use crate::server::{Context, Shutdown, http, tcp};
+use crate::server::{Context, Shutdown, http, tcp, udp};
 
 /// A gateway that has its ports and does not serve them yet.
 #[derive(Debug)]
 pub struct Gateway {
     ports: Vec<(tcp::Port, TcpListener)>,
+    udp_ports: Vec<(udp::Port, UdpSocket, quinn::ServerConfig)>,
     addresses: Addresses,
     certificates: Arc<Certificates>,
     context: Arc<Context>,
@@ -35,7 +36,13 @@ pub struct Addresses {
     pub rtmp: Option<SocketAddr>,
     /// WebSocket and pages.
     pub websocket: Option<SocketAddr>,
-    /// Everything on one port.
+    /// Native QUIC.
+    pub quic: Option<SocketAddr>,
+    /// WebTransport.
+    pub webtransport: Option<SocketAddr>,
+    /// WebTransport for players of fMP4.
+    pub webtransport_fmp4: Option<SocketAddr>,
+    /// Everything on one port, of TCP and of UDP.
     pub unified: Option<SocketAddr>,
 }
 
@@ -78,7 +85,7 @@ impl Gateway {
     /// [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let clock = Clock;
-        let mut ports = Vec::new();
+        let (mut ports, mut udp_ports) = (Vec::new(), Vec::new());
         let mut bind = |key, port, address: Address| -> Result<Option<SocketAddr>, StartError> {
             let Some(address) = address.socket() else { return Ok(None) };
             let refuse = |source| StartError::Bind { key, address, source };
@@ -87,12 +94,30 @@ impl Gateway {
             ports.push((key, port, listener, bound));
             Ok(Some(bound))
         };
+        let mut bind_udp = |key, port, address: Option<SocketAddr>| -> Result<Option<SocketAddr>, StartError> {
+            let Some(address) = address else { return Ok(None) };
+            let refuse = |source| StartError::Bind { key, address, source };
+            let socket = udp::bind(address).map_err(refuse)?;
+            let bound = socket.local_addr().map_err(refuse)?;
+            udp_ports.push((key, port, socket, bound));
+            Ok(Some(bound))
+        };
+        let webtransport = &config.webtransport;
         let addresses = Addresses {
             rtmp: bind("rtmp.address", tcp::Port::Rtmp, config.rtmp.address)?,
             websocket: bind("websocket.address", tcp::Port::Http, config.websocket.address)?,
+            quic: bind_udp("quic.address", udp::Port::Native, config.quic.address.socket())?,
+            webtransport: bind_udp("webtransport.address", udp::Port::Http3, webtransport.address.socket())?,
+            webtransport_fmp4: bind_udp(
+                "webtransport.fmp4_address",
+                udp::Port::Http3,
+                webtransport.fmp4_address.socket(),
+            )?,
             unified: bind("unified.address", tcp::Port::Unified, config.unified.address)?,
         };
-        if ports.is_empty() {
+        // One number for both: with port 0, the one that TCP was given.
+        bind_udp("unified.address", udp::Port::Unified, addresses.unified)?;
+        if ports.is_empty() && udp_ports.is_empty() {
             return Err(StartError::AllOff);
         }
         let certificates = Certificates::load(&config.tls, clock)?;
@@ -100,6 +125,12 @@ impl Gateway {
         let unified_tls = certificates.tcp(&[Protocol::Http2, Protocol::Http1, Protocol::Rtmp])?;
         for (setting, _, _, address) in &ports {
             info!(%address, setting, "listening");
+        }
+        let mut udp_configs = Vec::new();
+        for (setting, port, socket, address) in udp_ports {
+            let tls = certificates.quic(port.protocols())?;
+            udp_configs.push((port, socket, udp::server_config(tls, port, &config.quic.connection)?));
+            info!(%address, setting, "listening over UDP");
         }
         let ports = ports.into_iter().map(|(_, port, listener, _)| (port, listener)).collect();
         let registry = Registry::with_rules(config.delivery.cache.clone(), config.rtmp.publisher_rules());
@@ -127,7 +158,7 @@ impl Gateway {
             limits: config.limits,
             clock,
         });
-        Ok(Self { ports, addresses, certificates, context })
+        Ok(Self { ports, udp_ports: udp_configs, addresses, certificates, context })
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -147,6 +178,9 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         for (port, listener) in self.ports {
             tasks.spawn(tcp::serve(listener, port, Arc::clone(&self.context), stopping.clone()));
+        }
+        for (port, socket, config) in self.udp_ports {
+            tasks.spawn(udp::serve(socket, config, port, Arc::clone(&self.context), stopping.clone()));
         }
         let certificates = self.certificates;
         let clock = self.context.clock;
@@ -179,6 +213,9 @@ mod tests {
         let mut config = Config::default();
         config.rtmp.address = Address::local(0);
         config.websocket.address = Address::local(0);
+        config.quic.address = Address::local(0);
+        config.webtransport.address = Address::local(0);
+        config.webtransport.fmp4_address = Address::local(0);
         config.limits.drain = Duration::from_millis(100);
         config
     }
@@ -188,7 +225,17 @@ mod tests {
         let addresses = Gateway::bind(config()).unwrap().addresses();
         assert_ne!(addresses.rtmp.unwrap().port(), 0);
         assert_ne!(addresses.websocket.unwrap().port(), 0);
+        assert_ne!(addresses.quic.unwrap().port(), 0);
         assert_eq!(addresses.unified, None);
+    }
+
+    #[tokio::test]
+    async fn the_one_port_has_one_number_for_tcp_and_udp() {
+        let mut config = config();
+        config.unified.address = Address::local(0);
+        let gateway = Gateway::bind(config).unwrap();
+        let udp: Vec<_> = gateway.udp_ports.iter().map(|(_, socket, _)| socket.local_addr().ok()).collect();
+        assert!(udp.contains(&gateway.addresses().unified));
     }
 
     #[tokio::test]
@@ -206,6 +253,9 @@ mod tests {
         let mut config = config();
         config.rtmp.address = Address::Off;
         config.websocket.address = Address::Off;
+        config.quic.address = Address::Off;
+        config.webtransport.address = Address::Off;
+        config.webtransport.fmp4_address = Address::Off;
         assert!(matches!(Gateway::bind(config), Err(StartError::AllOff)));
     }
 

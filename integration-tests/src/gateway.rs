@@ -26,6 +26,10 @@ pub struct Running {
     pub unified: SocketAddr,
     /// What its connections turn out to be.
     pub verdicts: Arc<Verdicts>,
+    /// Where viewers over native QUIC go.
+    pub quic: SocketAddr,
+    /// Where viewers over WebTransport go.
+    pub webtransport: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _certificates: TempDir,
@@ -50,15 +54,20 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     config.rtmp.address = local;
     config.websocket.address = local;
     config.unified.address = local;
+    config.quic.address = local;
+    config.webtransport.address = local;
+    config.webtransport.fmp4_address = local;
     config.tls = certificate_files(&certificates)?;
     change(&mut config);
     let gateway = Gateway::bind(config)?;
     let addresses = gateway.addresses();
     let (rtmp, websocket) = (addresses.rtmp.context("rtmp is off")?, addresses.websocket.context("websocket is off")?);
+    let quic = addresses.quic.context("quic is off")?;
+    let webtransport = addresses.webtransport.context("webtransport is off")?;
     let (unified, verdicts) = (addresses.unified.context("unified is off")?, gateway.verdicts());
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(gateway.run(async move { stopped.await.unwrap_or_default() }));
-    Ok(Running { rtmp, websocket, unified, verdicts, stop, task, _certificates: certificates })
+    Ok(Running { rtmp, websocket, quic, webtransport, unified, verdicts, stop, task, _certificates: certificates })
 }
 
 impl Running {

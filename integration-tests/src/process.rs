@@ -1,7 +1,7 @@
 //! A child process, and what it costs.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -112,6 +112,10 @@ pub struct GatewayProcess {
     pub websocket: SocketAddr,
     /// Where everybody goes.
     pub unified: SocketAddr,
+    /// Where viewers over native QUIC go.
+    pub quic: SocketAddr,
+    /// Where viewers over WebTransport go.
+    pub webtransport: SocketAddr,
 }
 
 impl GatewayProcess {
@@ -129,9 +133,18 @@ impl GatewayProcess {
     /// As [`GatewayProcess::start`].
     pub async fn start_with(binary: &Path, folder: &Path, change: impl FnOnce(&mut Command)) -> Result<Self> {
         let (rtmp, websocket, unified) = (free_port()?, free_port()?, free_port()?);
+        let (quic, webtransport) = (free_udp_port()?, free_udp_port()?);
         let mut command = Command::new(binary);
         command.arg("serve").current_dir(folder).env("RUST_LOG", "warn").stdin(Stdio::null());
-        for (key, address) in [("rtmp.address", rtmp), ("websocket.address", websocket), ("unified.address", unified)] {
+        let addresses = [
+            ("rtmp.address", rtmp),
+            ("websocket.address", websocket),
+            ("unified.address", unified),
+            ("quic.address", quic),
+            ("webtransport.address", webtransport),
+            ("webtransport.fmp4_address", (Ipv4Addr::LOCALHOST, 0).into()),
+        ];
+        for (key, address) in addresses {
             command.args(["--set", &format!("{key}={address}")]);
         }
         change(&mut command);
@@ -147,7 +160,7 @@ impl GatewayProcess {
                 code = process.end() => anyhow::bail!("the gateway ended: {code:?}"),
             }
         }
-        Ok(Self { process, rtmp, websocket, unified })
+        Ok(Self { process, rtmp, websocket, unified, quic, webtransport })
     }
 }
 
@@ -181,4 +194,9 @@ pub async fn built_gateway() -> Result<PathBuf> {
 /// A port that nobody listens on.
 fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// The same of UDP.
+fn free_udp_port() -> Result<SocketAddr> {
+    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -11,6 +11,7 @@ mod http2;
 pub mod player;
 pub mod tcp;
 pub mod tls;
+pub mod udp;
 pub mod upgrade;
 pub mod verdicts;
 mod viewer;

@@ -15,10 +15,12 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use quinn::congestion::CubicConfig;
 use quinn::{
     AckFrequencyConfig, Connection, ConnectionError, ReadError, RecvStream, SendStream, TransportConfig, VarInt,
     WriteError,
@@ -48,6 +50,19 @@ const CRYPTO_BUFFER: usize = 8 << 10;
 /// 25 ms. One for every second packet, as without the extension, is a third of the work of sending video.
 const ACK_EVERY: u32 = 10;
 
+/// Requests of HTTP/3 at a time, a WebTransport session among them: a page and its files.
+const MAX_REQUESTS: u32 = 16;
+
+/// Streams of HTTP/3's own: control, and two of the header compression's; clients open one more to keep servers tolerant.
+const HTTP3_UNI_STREAMS: u32 = 4;
+
+/// Bytes of datagrams that are kept before they are dropped unread.
+const DATAGRAM_BUFFER: usize = 2 << 10;
+
+/// Bytes that may be in flight before anything was acknowledged: 32 packets, as the largest services send, of what is 10 in
+/// RFC 9002 §7.2. A viewer that joins far away waits for its first picture two round trips less.
+const INITIAL_WINDOW: u64 = 32 * 1200;
+
 /// A viewer's QUIC connection. Default: as below.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -69,8 +84,21 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What quinn runs a native connection with. WebTransport needs streams of both kinds for HTTP/3 besides.
-    pub fn transport(&self) -> TransportConfig {
+    /// What quinn runs a connection with on which HTTP/3 may be spoken: requests are streams both ways, it has a few streams of
+    /// its own, and WebTransport is offered to those alone who may send datagrams, which nobody reads here.
+    pub fn http3(&self) -> TransportConfig {
+        let mut transport = self.native();
+        transport
+            .max_concurrent_bidi_streams(MAX_REQUESTS.into())
+            .max_concurrent_uni_streams((MAX_UNI_STREAMS + HTTP3_UNI_STREAMS).into())
+            .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER));
+        transport
+    }
+
+    /// What quinn runs a native connection with.
+    pub fn native(&self) -> TransportConfig {
+        let mut congestion = CubicConfig::default();
+        congestion.initial_window(INITIAL_WINDOW);
         let mut acks = AckFrequencyConfig::default();
         acks.ack_eliciting_threshold(ACK_EVERY.into());
         let mut transport = TransportConfig::default();
@@ -84,6 +112,7 @@ impl Config {
             // A lane is written to once a frame: taking turns between lanes of one priority would only cut frames up.
             .send_fairness(false)
             .ack_frequency_config(Some(acks))
+            .congestion_controller_factory(Arc::new(congestion))
             .keep_alive_interval(Some(self.keep_alive_interval))
             // Longer than 2^62 ms is for ever.
             .max_idle_timeout(self.idle_timeout.try_into().ok());

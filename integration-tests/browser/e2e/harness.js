@@ -28,7 +28,8 @@ export const PATIENCE_MS = 30_000;
 export async function gateway(test, { websocket = 0 } = {}) {
 	// It keeps its development certificate where it runs.
 	const folder = mkdtempSync(join(tmpdir(), "headwater-"));
-	const settings = ["rtmp.address=127.0.0.1:0", `websocket.address=127.0.0.1:${websocket}`, "unified.address=off"];
+	const settings = ["rtmp", "quic", "webtransport"].map((port) => `${port}.address=127.0.0.1:0`);
+	settings.push(`websocket.address=127.0.0.1:${websocket}`, "webtransport.fmp4_address=127.0.0.1:0");
 	const child = spawn(binary(), ["serve", ...settings.flatMap((setting) => ["--set", setting])], {
 		cwd: folder,
 		env: { ...process.env, NO_COLOR: "1" },
