@@ -21,12 +21,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, Span, debug, field, info_span, warn};
 
-use super::detect;
+use super::detect::{self, Verdict};
 use super::tls::TlsError;
-use super::{Context, Shutdown};
-use crate::transport::quic;
+use super::{Context, Shutdown, viewer};
+use crate::transport::quic::{self, Quic};
+use crate::transport::stream_link::StreamLink;
 
 /// Handshakes at once, over one port. A flood of them must leave connections to others: what is beyond is not answered, and
 /// comes again.
@@ -168,6 +169,7 @@ fn admit(
     // On a port for both families, IPv4 comes as ::ffff:a.b.c.d.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let Ok(handshake) = Arc::clone(handshakes).try_acquire_owned() else {
+        context.verdicts.count(Verdict::Refused);
         incoming.ignore();
         return None;
     };
@@ -179,6 +181,7 @@ fn admit(
     }
     let Ok(permit) = Arc::clone(&context.connections).try_acquire_owned() else {
         debug!(%peer, "connection limit reached");
+        context.verdicts.count(Verdict::Refused);
         incoming.refuse();
         return None;
     };
@@ -186,11 +189,12 @@ fn admit(
         Ok(connecting) => connecting,
         Err(error) => {
             debug!(%peer, %error, "connection lost before its handshake");
+            context.verdicts.count(Verdict::Gone);
             return None;
         }
     };
     let (context, shutdown) = (Arc::clone(context), shutdown.clone());
-    let span = info_span!("quic", %peer, %port);
+    let span = info_span!("udp", %peer, %port, transport = field::Empty);
     Some(
         async move {
             serve_connection(connecting, handshake, context, shutdown).await;
@@ -214,11 +218,28 @@ async fn serve_connection(
     drop(handshake);
     let connection = match connected {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return debug!(%error, "QUIC handshake failed"),
-        Err(_) => return debug!("no QUIC handshake in time"),
+        Ok(Err(error)) => {
+            context.verdicts.count(Verdict::NoTls);
+            return debug!(%error, "QUIC handshake failed");
+        }
+        Err(_) => {
+            context.verdicts.count(Verdict::Silent);
+            return debug!("no QUIC handshake in time");
+        }
     };
-    debug!(verdict = ?detect::quic(protocol(&connection).as_deref()), "not served yet");
-    connection.close(VarInt::from_u32(0), b"");
+    let verdict = detect::quic(protocol(&connection).as_deref());
+    context.verdicts.count(verdict);
+    match verdict {
+        Verdict::Native => Box::pin(serve_native(connection, &context, shutdown)).await,
+        // Nothing else is agreed upon.
+        _ => connection.close(VarInt::from_u32(0), b""),
+    }
+}
+
+async fn serve_native(connection: Connection, context: &Context, shutdown: Shutdown) {
+    Span::current().record("transport", "quic");
+    let link = StreamLink::new(Quic::new(connection), context.session.clone(), context.clock);
+    viewer::serve(link, context, shutdown).await;
 }
 
 /// What TLS has agreed upon.

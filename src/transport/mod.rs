@@ -19,6 +19,7 @@ use crate::wire::lane::LaneCode;
 
 pub mod pipe_link;
 pub mod quic;
+pub mod stream_link;
 #[cfg(test)]
 mod tests;
 pub mod websocket;

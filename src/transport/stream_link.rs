@@ -1,0 +1,354 @@
+//! `StreamLink`: drives a `Session<Streams>` over lanes. It alone keeps the session's contract on this side.
+//!
+//! # How much may wait below
+//!
+//! What a transport has taken can't be given up any more without the rest of its lane, so lanes take little more than may be in
+//! flight: what congestion control allows, and less while the round trip is longer than the least one and the delay that is
+//! accepted in queues. The transport measures all the time; it is asked a few times a second.
+//!
+//! ```text
+//!              least round trip + max_additional_delay
+//!   window × ──────────────────────────────────────────  (at most 1), at least min_in_flight;  + UNSENT
+//!                       round trip now
+//! ```
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::task::coop::consume_budget;
+use tokio::time::{Sleep, sleep_until, timeout};
+
+use super::{LaneError, Measured, RecvLane, SendLane, StreamMux};
+use crate::clock::Clock;
+use crate::session::link::{CloseReason, Link, LinkError, PathStats};
+use crate::session::streams::{LaneInput, LaneTransmit, RecvLaneId, SendLaneId, Streams};
+use crate::session::{Config, Event, Flows, Session};
+use crate::wire::frame::Fragment;
+
+/// The longest that what is under way when a link is closed is waited for: a peer that does not read is left.
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(750);
+
+/// The longest that the goodbye may take after that.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Most bytes that are taken from a lane at once.
+const READ: usize = 16 << 10;
+
+/// Most lanes of the peer's that are read at a time. Transports allow fewer streams than this; it bounds the work of looking
+/// at all of them, whatever a transport does.
+const MAX_RECEIVING: usize = 64;
+
+/// Bytes that a transport holds beyond what may be in flight, for it to have something to send while the link is being woken.
+const UNSENT: u64 = 16 << 10;
+
+/// No more than this may be in flight: 1 Gbit/s over 130 ms.
+const MAX_IN_FLIGHT: u64 = 16 << 20;
+
+/// How often the transport is asked what it has measured; on a longer path, once a round trip.
+const MEASURE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A session on lanes.
+#[derive(Debug)]
+pub struct StreamLink<M: StreamMux> {
+    session: Session<Streams>,
+    mux: M,
+    clock: Clock,
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    sending: Vec<Sending<M::Send>>,
+    receiving: Vec<(RecvLaneId, M::Recv)>,
+    /// How many lanes the peer has opened.
+    accepted: u64,
+    in_flight: InFlight,
+}
+
+/// A lane of ours that is not finished.
+#[derive(Debug)]
+struct Sending<S> {
+    id: SendLaneId,
+    priority: i32,
+    /// `None` until the transport opens it.
+    lane: Option<S>,
+    /// What the lane did not take yet. The session gives no more until it has.
+    pending: [Bytes; 2],
+    /// The session was told that it takes no more.
+    blocked: bool,
+    /// To be finished as soon as nothing is pending.
+    finishing: bool,
+}
+
+impl<M: StreamMux> StreamLink<M> {
+    /// A link before its first byte.
+    pub fn new(mux: M, config: Config, clock: Clock) -> Self {
+        let in_flight = InFlight::new(&config);
+        let (sending, receiving) = (Vec::new(), Vec::new());
+        Self { session: Session::new(config), mux, clock, timer: None, sending, receiving, accepted: 0, in_flight }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
+        loop {
+            self.transmit(cx)?;
+            if let Some(event) = self.session.poll_event() {
+                return Poll::Ready(Ok(event));
+            }
+            // A peer that sends and sends must not keep others waiting.
+            ready!(pin!(consume_budget()).poll(cx));
+            if self.session.accepts_input()
+                && let Poll::Ready(input) = self.poll_input(cx)?
+            {
+                self.give(input)?;
+                continue;
+            }
+            ready!(self.poll_timer(cx));
+        }
+    }
+
+    /// Sends all that may go out and that the lanes take.
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
+        let now = self.clock.now();
+        loop {
+            while let Some(transmit) = self.session.poll_transmit(now) {
+                if let Some(measured) = self.in_flight.is_due(now).then(|| self.mux.measure()) {
+                    self.mux.limit_in_flight(self.in_flight.measured(measured, now) + UNSENT);
+                }
+                self.carry_out(cx, transmit)?;
+            }
+            if !self.unblock(cx)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn carry_out(&mut self, cx: &mut Context<'_>, transmit: LaneTransmit) -> Result<(), LinkError> {
+        match transmit {
+            LaneTransmit::Open { lane: id, priority } => {
+                self.sending.push(Sending::new(id, priority));
+                self.push(cx, id)
+            }
+            LaneTransmit::Data { lane, fragment } => {
+                if let Some(sending) = self.sending.iter_mut().find(|sending| sending.id == lane) {
+                    sending.pending = chunks(&fragment);
+                    self.push(cx, lane)?;
+                }
+                Ok(())
+            }
+            LaneTransmit::Finish { lane } => {
+                if let Some(index) = self.sending.iter().position(|sending| sending.id == lane) {
+                    if self.sending[index].blocked {
+                        self.sending[index].finishing = true;
+                    } else {
+                        self.sending.swap_remove(index).finish();
+                    }
+                }
+                Ok(())
+            }
+            LaneTransmit::Reset { lane, code } => {
+                if let Some(index) = self.sending.iter().position(|sending| sending.id == lane)
+                    && let Some(lane) = self.sending.swap_remove(index).lane
+                {
+                    lane.reset(code);
+                }
+                Ok(())
+            }
+            LaneTransmit::Stop { lane, code } => {
+                if let Some(index) = self.receiving.iter().position(|(id, _)| *id == lane) {
+                    self.receiving.swap_remove(index).1.stop(code);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets blocked lanes go on, the most urgent one first; whether any does.
+    fn unblock(&mut self, cx: &mut Context<'_>) -> Result<bool, LinkError> {
+        let mut blocked: Vec<_> = self
+            .sending
+            .iter()
+            .filter(|sending| sending.blocked)
+            .map(|sending| (-sending.priority, sending.id))
+            .collect();
+        blocked.sort_unstable();
+        let count = blocked.len();
+        for (_, id) in blocked {
+            self.push(cx, id)?;
+        }
+        Ok(self.sending.iter().filter(|sending| sending.blocked).count() < count)
+    }
+
+    /// Opens a lane or writes what is pending for it, as far as the transport takes it, and tells the session when that
+    /// begins to be or is no longer all.
+    fn push(&mut self, cx: &mut Context<'_>, id: SendLaneId) -> Result<(), LinkError> {
+        let Some(index) = self.sending.iter().position(|sending| sending.id == id) else { return Ok(()) };
+        let sending = &mut self.sending[index];
+        match sending.poll(&mut self.mux, cx) {
+            Poll::Ready(Ok(())) if sending.finishing => self.sending.swap_remove(index).finish(),
+            Poll::Ready(Ok(())) if sending.blocked => {
+                sending.blocked = false;
+                self.give(LaneInput::Writable { lane: id })?;
+            }
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(LaneError::GivenUp)) => {
+                self.sending.swap_remove(index);
+                self.give(LaneInput::Stopped { lane: id })?;
+            }
+            Poll::Ready(Err(LaneError::Lost(error))) => return Err(error.into()),
+            Poll::Pending if sending.blocked => {}
+            Poll::Pending => {
+                sending.blocked = true;
+                self.give(LaneInput::Blocked { lane: id })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What comes next from the peer.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<LaneInput, LinkError>> {
+        while self.receiving.len() < MAX_RECEIVING
+            && let Poll::Ready(lane) = self.mux.poll_accept(cx)?
+        {
+            self.receiving.push((RecvLaneId(self.accepted), lane));
+            self.accepted += 1;
+        }
+        for index in 0..self.receiving.len() {
+            let (lane, receiving) = &mut self.receiving[index];
+            let lane = *lane;
+            let Poll::Ready(read) = receiving.poll_read(cx, READ) else { continue };
+            let input = match read {
+                Ok(Some(data)) => return Poll::Ready(Ok(LaneInput::Received { lane, data })),
+                Ok(None) => LaneInput::Finished { lane },
+                Err(LaneError::GivenUp) => LaneInput::Reset { lane },
+                Err(LaneError::Lost(error)) => return Poll::Ready(Err(error.into())),
+            };
+            self.receiving.swap_remove(index);
+            return Poll::Ready(Ok(input));
+        }
+        Poll::Pending
+    }
+
+    fn give(&mut self, input: LaneInput) -> Result<(), LinkError> {
+        self.session
+            .handle_input(self.clock.now(), input)
+            .map_err(|misbehaved| LinkError::Misbehaved(misbehaved.to_string()))
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((at, _reason)) = self.session.poll_timeout() else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
+            self.timer = Some((at, Box::pin(sleep_until(at.into()))));
+        }
+        if let Some((_, sleep)) = &mut self.timer {
+            ready!(sleep.as_mut().poll(cx));
+        }
+        self.timer = None;
+        self.session.handle_timeout(self.clock.now());
+        Poll::Ready(())
+    }
+
+    /// Sends what may go out and waits until the peer has it. The control lane stays open, since its end would be the
+    /// session's, and the reason comes after it.
+    async fn settle(&mut self) -> Result<(), LinkError> {
+        poll_fn(|cx| Poll::Ready(self.transmit(cx))).await?;
+        for sending in &mut self.sending {
+            if let (false, true, Some(lane)) = (sending.blocked, sending.id != CONTROL, &mut sending.lane) {
+                lane.finish();
+                poll_fn(|cx| lane.poll_settled(cx)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first lane that a session opens, which lasts as long as the session.
+const CONTROL: SendLaneId = SendLaneId(0);
+
+impl<S: SendLane> Sending<S> {
+    fn new(id: SendLaneId, priority: i32) -> Self {
+        Self { id, priority, lane: None, pending: [Bytes::new(), Bytes::new()], blocked: false, finishing: false }
+    }
+
+    /// Opens the lane and writes what is pending; ready when both is done.
+    fn poll<M: StreamMux<Send = S>>(&mut self, mux: &mut M, cx: &mut Context<'_>) -> Poll<Result<(), LaneError>> {
+        let lane = match &mut self.lane {
+            Some(lane) => lane,
+            None => {
+                let mut lane = ready!(mux.poll_open(cx))?;
+                lane.set_priority(self.priority);
+                self.lane.insert(lane)
+            }
+        };
+        lane.poll_write(cx, &mut self.pending)
+    }
+
+    fn finish(self) {
+        if let Some(mut lane) = self.lane {
+            lane.finish();
+        }
+    }
+}
+
+/// The head is a few bytes of its own; the body is shared.
+fn chunks(fragment: &Fragment) -> [Bytes; 2] {
+    [Bytes::copy_from_slice(fragment.head()), fragment.body().clone()]
+}
+
+/// How much may be in flight.
+#[derive(Debug)]
+struct InFlight {
+    min: u64,
+    max_additional_delay: Duration,
+    stats: PathStats,
+    /// When to ask again.
+    due: Option<Instant>,
+}
+
+impl InFlight {
+    fn new(config: &Config) -> Self {
+        let stats = PathStats { limit: config.initial_in_flight, ..PathStats::default() };
+        Self { min: config.min_in_flight, max_additional_delay: config.max_additional_delay, stats, due: None }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
+    }
+
+    /// Takes in what the transport has measured; gives the new limit.
+    fn measured(&mut self, measured: Measured, now: Instant) -> u64 {
+        let Measured { rtt, least_rtt, congestion_window } = measured;
+        let allowed = least_rtt + self.max_additional_delay;
+        let limit = if rtt <= allowed {
+            congestion_window
+        } else {
+            // Both factors are far below 2^53: bytes of a few round trips, and a ratio of durations.
+            (congestion_window as f64 * allowed.as_secs_f64() / rtt.as_secs_f64()) as u64
+        };
+        self.stats.rtt = Some(rtt);
+        self.stats.limit = limit.clamp(self.min.min(MAX_IN_FLIGHT), MAX_IN_FLIGHT);
+        self.due = Some(now + rtt.max(MEASURE_INTERVAL));
+        self.stats.limit
+    }
+}
+
+impl<M: StreamMux> Link for StreamLink<M> {
+    fn next(&mut self) -> impl Future<Output = Result<Event, LinkError>> + Send {
+        poll_fn(|cx| self.poll_next(cx))
+    }
+
+    fn flows(&mut self) -> &mut Flows {
+        self.session.flows()
+    }
+
+    fn path(&self) -> PathStats {
+        self.in_flight.stats
+    }
+
+    async fn close(mut self, reason: CloseReason) {
+        // A peer that fails or does not read during the goodbye is gone all the same.
+        let _ = timeout(SETTLE_TIMEOUT, self.settle()).await;
+        let _ = timeout(GOODBYE_TIMEOUT, poll_fn(|cx| self.mux.poll_close(cx, reason))).await;
+    }
+}
