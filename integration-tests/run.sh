@@ -23,6 +23,7 @@ install_tools() {
   command -v cc >/dev/null || packages+=(build-essential)
   command -v ffmpeg >/dev/null || packages+=(ffmpeg)
   command -v chromium >/dev/null || packages+=(chromium)
+  command -v firefox-esr >/dev/null || packages+=(firefox-esr)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
   if [ ${#packages[@]} -gt 0 ]; then

@@ -5,18 +5,30 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
+import { launch } from "puppeteer-core";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const CHROMIUM = "/usr/bin/chromium";
+const FIREFOX = "/usr/bin/firefox-esr";
 /** How long anything may take to come about, in milliseconds. */
 export const PATIENCE_MS = 30_000;
 
 /** @typedef {import("node:test").TestContext} TestContext */
-/** @typedef {import("playwright-core").Page} Page */
+/** @typedef {import("playwright-core").Page} ChromiumPage */
 /** @typedef {import("../../../player/viewer.js").Stats} Stats */
+
+/**
+ * What pages of both drivers can do.
+ *
+ * @typedef {object} Page
+ * @property {(url: string) => Promise<unknown>} goto
+ * @property {<T>(script: () => T) => Promise<Awaited<T>>} evaluate
+ * @property {(options: { clip: { x: number, y: number, width: number, height: number } }) => Promise<Uint8Array>} screenshot
+ */
 
 /**
  * A gateway on free ports.
@@ -80,7 +92,7 @@ export function publisher(test, url, { silent = false } = {}) {
  *
  * @param {TestContext} test
  * @param {{ mayPlaySound: boolean }} options whether sound may play without anybody having clicked
- * @returns {Promise<{ page: Page, errors: string[] }>}
+ * @returns {Promise<{ page: ChromiumPage, errors: string[] }>}
  */
 export async function browser(test, { mayPlaySound }) {
 	const policy = mayPlaySound ? "no-user-gesture-required" : "document-user-activation-required";
@@ -110,6 +122,37 @@ export async function browser(test, { mayPlaySound }) {
 }
 
 /**
+ * A page in Firefox, and what it complained about.
+ *
+ * @param {TestContext} test
+ * @returns {Promise<{ page: Page, errors: string[] }>}
+ */
+export async function firefox(test) {
+	const running = await launch({
+		browser: "firefox",
+		executablePath: FIREFOX,
+		acceptInsecureCerts: true,
+		extraPrefsFirefox: {
+			"media.autoplay.default": 0,
+			// Without a sound card, sound still takes its time.
+			"media.cubeb.force_mock_context": true,
+		},
+	});
+	test.after(() => running.close());
+	const page = await running.newPage();
+	// A page behind another one is not painted.
+	await page.bringToFront();
+	page.setDefaultTimeout(PATIENCE_MS);
+	/** @type {string[]} */
+	const errors = [];
+	page.on("console", (message) => {
+		if (message.type() === "error") errors.push(message.text());
+	});
+	page.on("pageerror", (error) => errors.push(String(error)));
+	return { page, errors };
+}
+
+/**
  * The player's state and statistics.
  *
  * @param {Page} page
@@ -118,7 +161,7 @@ export async function browser(test, { mayPlaySound }) {
 export function stats(page) {
 	return page.evaluate(() => {
 		const player = /** @type {any} */ (document.querySelector("headwater-player"));
-		return { ...player.stats, state: player.state, muted: player.muted };
+		return { ...player?.stats, state: player?.state, muted: player?.muted };
 	});
 }
 
@@ -129,22 +172,35 @@ export function stats(page) {
  * @param {Partial<Stats> & { muted?: boolean }} least
  */
 export async function until(page, least) {
-	try {
-		await page.waitForFunction((least) => {
-			const player = /** @type {any} */ (document.querySelector("headwater-player"));
-			const now = { ...player?.stats, state: player?.state, muted: player?.muted };
-			return Object.entries(least).every(([name, value]) => (typeof value === "number" ? now[name] >= value : now[name] === value));
-		}, least);
-	} catch (error) {
-		throw new Error(`waited for ${JSON.stringify(least)}, there is ${JSON.stringify(await stats(page))}`, { cause: error });
+	const end = performance.now() + PATIENCE_MS;
+	for (;;) {
+		// A page that goes to another one has no statistics for a moment.
+		const now = /** @type {Record<string, unknown>} */ (await stats(page).catch(() => ({})));
+		if (Object.entries(least).every(([name, value]) => (typeof value === "number" ? Number(now[name]) >= value : now[name] === value))) return;
+		if (performance.now() > end) throw new Error(`waited for ${JSON.stringify(least)}, there is ${JSON.stringify(now)}`);
+		await sleep(100);
 	}
+}
+
+/**
+ * What is to be seen of the player's picture.
+ *
+ * @param {Page} page
+ * @returns {Promise<Buffer>}
+ */
+export async function picture(page) {
+	const clip = await page.evaluate(() => {
+		const { x, y, width, height } = /** @type {any} */ (document.querySelector("headwater-player")).shadowRoot.querySelector("canvas").getBoundingClientRect();
+		return { x, y, width, height };
+	});
+	return Buffer.from(await page.screenshot({ clip }));
 }
 
 /**
  * Waits as {@link until} does, but without touching the page: what a test driver evaluates counts as a person's click.
  * To be called before the page is opened.
  *
- * @param {Page} page
+ * @param {ChromiumPage} page
  * @param {Partial<Stats> & { muted?: boolean }} least
  * @returns {Promise<unknown>}
  */
@@ -163,6 +219,7 @@ export async function overheard(page, least) {
 export function requirePrograms() {
 	const missing = [];
 	if (!existsSync(CHROMIUM)) missing.push("chromium");
+	if (!existsSync(FIREFOX)) missing.push("firefox-esr");
 	if (spawnSync("ffmpeg", ["-version"]).error) missing.push("ffmpeg");
 	if (missing.length > 0) throw new Error(`missing programs; run: sudo apt-get install -y ${missing.join(" ")}`);
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 
-import { browser, gateway, overheard, PATIENCE_MS, publisher, requirePrograms, stats, until } from "./harness.js";
+import { browser, gateway, overheard, PATIENCE_MS, picture, publisher, requirePrograms, stats, until } from "./harness.js";
 
 const SECONDS = 10;
 const options = { timeout: 4 * PATIENCE_MS };
@@ -124,12 +124,3 @@ test("the list shows what is live and leads to it", options, async (test) => {
 	await until(page, { state: "playing", framesShown: 1 });
 	assert.deepEqual(errors, []);
 });
-
-/**
- * What is to be seen of the player's picture.
- *
- * @param {import("playwright-core").Page} page
- */
-function picture(page) {
-	return page.locator("headwater-player canvas").screenshot();
-}
