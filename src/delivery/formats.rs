@@ -124,7 +124,7 @@ impl Lane {
             }
             return Ok(written);
         }
-        if frame.kind == UnitKind::Key || self.stream_group != Some(frame.group) {
+        if frame.kind == UnitKind::Key || starts_group(&frame) && self.stream_group != Some(frame.group) {
             self.stream_group = Some(frame.group);
             self.group = GroupId(self.group.0 + 1);
         }
@@ -140,5 +140,38 @@ impl Lane {
             deadline,
         };
         self.outlet.write(flows, message)
+    }
+}
+
+/// Whether a frame leaves its flow's group with the stream's. Sound needs no other sound, and a group may cost a stream of the
+/// transport's: all of it is one.
+fn starts_group(frame: &Frame) -> bool {
+    frame.track != Track::Audio
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::time::Timestamp;
+    use crate::session::streams::LaneTransmit;
+    use crate::session::{Config, Session, Streams};
+
+    /// How many lanes ten frames take, each in another group of the stream's.
+    fn lanes(track: Track, kind: UnitKind) -> usize {
+        let now = Instant::now();
+        let mut session = Session::<Streams>::new(Config::default());
+        let mut raw = Raw::new(StreamId(1), RecvFlow(0));
+        for group in 0..10 {
+            let message = Bytes::from_static(b"a message");
+            let frame = Frame { track, kind, timestamp: Timestamp::from_millis(0), group, received: now, message };
+            assert!(matches!(raw.write(session.flows(), frame, Deadline::default(), None), Ok(Written::Queued)));
+        }
+        let sent = std::iter::from_fn(|| session.poll_transmit(now));
+        sent.filter(|transmit| matches!(transmit, LaneTransmit::Open { .. })).count() - 1
+    }
+
+    #[test]
+    fn a_group_of_pictures_is_a_lane_and_all_sound_is_one() {
+        assert_eq!((lanes(Track::Video, UnitKind::Key), lanes(Track::Audio, UnitKind::Audio)), (10, 1));
     }
 }

@@ -28,6 +28,10 @@ pub struct Config {
     pub max_message: usize,
     /// Most flows open at a time, each way: genuine clients use 2 and 3 a stream. Default 64, against floods of opens.
     pub max_flows: usize,
+    /// How long a group that comes over QUIC or WebTransport waits for the end of those before it, which are given up then.
+    /// Default 100 ms: outlasts the loss of a packet on most paths, and is little of what live delay may take.
+    #[serde(with = "humantime_serde")]
+    pub max_lane_wait: Duration,
 }
 
 impl Default for Config {
@@ -40,6 +44,7 @@ impl Default for Config {
             max_queued: 8 << 20,
             max_message: 256 << 10,
             max_flows: 64,
+            max_lane_wait: Duration::from_millis(100),
         }
     }
 }

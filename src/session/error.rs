@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::wire::frame::TruncatedFrame;
+use crate::wire::lane::MalformedLane;
 
 /// The peer broke the protocol or its limits. The session is over; nobody else's is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -10,6 +11,9 @@ pub enum PeerMisbehaved {
     /// A message that can't be read.
     #[error(transparent)]
     Malformed(#[from] TruncatedFrame),
+    /// A lane that can't be read.
+    #[error(transparent)]
+    Lane(#[from] MalformedLane),
     /// A message about a flow that is not open.
     #[error("{what} for flow {flow}, which is not open")]
     UnknownFlow {
@@ -24,6 +28,32 @@ pub enum PeerMisbehaved {
         /// The number.
         flow: u64,
     },
+    /// A flow was opened under a number that is not above all before it, where numbers are not used again.
+    #[error("flow {flow} is opened out of order")]
+    FlowOutOfOrder {
+        /// The number.
+        flow: u64,
+    },
+    /// A lane came under a number in use, or behind the last one of a closed flow.
+    #[error("lane {lane} of flow {flow} is out of order")]
+    LaneOutOfOrder {
+        /// The flow.
+        flow: u64,
+        /// The lane's number in the flow.
+        lane: u64,
+    },
+    /// More lanes than may be open at a time.
+    #[error("more than {limit} lanes")]
+    TooManyLanes {
+        /// The limit.
+        limit: usize,
+    },
+    /// A session has one control lane.
+    #[error("a second control lane")]
+    SecondControlLane,
+    /// The control lane was finished or reset, which no session outlives.
+    #[error("the control lane ended")]
+    ControlLaneEnded,
     /// More flows than a session may have.
     #[error("more than {limit} flows")]
     TooManyFlows {

@@ -218,6 +218,23 @@ impl Flows {
         }
     }
 
+    /// The peer opened a flow.
+    pub(super) fn opened(&mut self, flow: RecvFlow, answers: Option<SendFlow>, metadata: Bytes) {
+        self.receivers.insert(flow, Receiver::new());
+        if answers.is_some_and(|answered| !self.is_open(answered)) {
+            self.reject(flow, 0, "return association not found");
+        } else {
+            self.events.push_back(Event::Opened { flow, metadata, answers });
+        }
+    }
+
+    /// The peer closed a flow: nothing is to be said of it any more.
+    pub(super) fn closed(&mut self, flow: RecvFlow) {
+        self.receivers.remove(flow);
+        self.answers.retain(|answer| !answer.is_about(flow));
+        self.events.push_back(Event::Closed { flow });
+    }
+
     /// Whether the peer may still be answered on a flow of ours.
     pub(super) fn is_open(&self, flow: SendFlow) -> bool {
         self.senders.get(flow).is_some_and(|sender| sender.phase != Phase::Closed)

@@ -66,6 +66,10 @@ impl Receiver {
         self.verdict == Verdict::Accepted
     }
 
+    pub(super) fn is_rejected(&self) -> bool {
+        self.verdict == Verdict::Rejected
+    }
+
     /// Drops what has come of a message.
     pub(super) fn drop_partial(&mut self) {
         self.partial = None;

@@ -123,10 +123,10 @@ impl Sender {
         Some(payload)
     }
 
-    /// Gives up what is queued of a group, and what will be that needs it.
+    /// Gives up the message that was begun, and what needs those of a group that went before.
     pub(super) fn give_up(&mut self, group: GroupId) {
-        for queued in self.queue.iter_mut().filter(|queued| queued.group == group && !queued.preamble) {
-            queued.abandoned = true;
+        if let Some(first) = self.queue.front_mut().filter(|first| first.sent > 0) {
+            first.abandoned = true;
         }
         self.broken = Some(group);
     }

@@ -32,7 +32,7 @@
 //! # Group lanes
 //!
 //! *lane* counts the lanes of its flow from 0. *first* is the number of the flow's message that would be the lane's first, counting
-//! from 1. The *preamble* (decoder configuration, may be empty) stands before the first message; a lane is decodable by itself. A
+//! from 1. The *preamble* (decoder configuration, may be empty, at most [`MAX_PREAMBLE`] bytes) stands before the first message; a lane is decodable by itself. A
 //! changed preamble begins a new lane. Then come the messages, whole and in order, each preceded by how many were abandoned before
 //! it (*skipped*, 0 mostly) and its length. A lane may outrun the record that opens its flow.
 //!
@@ -63,6 +63,9 @@ use super::vlu;
 
 /// Longest control record in bytes. Metadata and reasons are a few words; a longer claim would only fill memory.
 pub const MAX_RECORD: usize = 4096;
+
+/// Longest preamble in bytes. Decoder configuration takes hundreds; a longer claim would only fill memory.
+pub const MAX_PREAMBLE: usize = 16 << 10;
 
 const CONTROL: u8 = 0x00;
 const GROUP: u8 = 0x01;
@@ -291,6 +294,9 @@ pub enum MalformedLane {
     /// A record claims to be longer than [`MAX_RECORD`].
     #[error("a control record of more than 4096 bytes")]
     LongRecord,
+    /// A preamble claims to be longer than [`MAX_PREAMBLE`].
+    #[error("a preamble of more than 16384 bytes")]
+    LongPreamble,
     /// A record ends before its last number.
     #[error("truncated control record of type {kind:#04x}")]
     TruncatedRecord {
@@ -354,8 +360,8 @@ mod tests {
         ]
     }
 
-    fn read(encoded: Bytes) -> Result<Option<Record>, MalformedLane> {
-        let (len, taken) = record_len(&encoded).unwrap().unwrap();
+    fn read(encoded: &Bytes) -> Result<Option<Record>, MalformedLane> {
+        let (len, taken) = record_len(encoded).unwrap().unwrap();
         assert_eq!(taken + len, encoded.len());
         Record::decode(encoded.slice(taken..))
     }
@@ -365,7 +371,7 @@ mod tests {
         fn every_record_survives(record in records()) {
             let fragment = record.clone().encode();
             prop_assert_eq!(fragment.len(), fragment.to_bytes().len());
-            prop_assert_eq!(read(fragment.to_bytes()), Ok(Some(record)));
+            prop_assert_eq!(read(&fragment.to_bytes()), Ok(Some(record)));
         }
 
         #[test]

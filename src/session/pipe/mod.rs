@@ -143,13 +143,8 @@ impl Pipe {
         if flows.receivers.len() >= limit {
             return Err(PeerMisbehaved::TooManyFlows { limit });
         }
-        flows.receivers.insert(flow, Receiver::new());
         self.acks.open(flow);
-        if answers.is_some_and(|answered| !flows.is_open(answered)) {
-            flows.reject(flow, 0, "return association not found");
-        } else {
-            flows.events.push_back(Event::Opened { flow, metadata, answers });
-        }
+        flows.opened(flow, answers, metadata);
         Ok(())
     }
 
@@ -187,14 +182,13 @@ impl Pipe {
     }
 
     fn handle_close(&mut self, flows: &mut Flows, flow: RecvFlow) -> Result<(), PeerMisbehaved> {
-        let receiver = flows.receivers.remove(flow).ok_or(unknown("close", flow.0))?;
+        let advertisement = receiver(flows, flow, "close")?.window;
         // The last word on this flow comes now, since its number may be opened again at once.
         if let Some(delta) = self.acks.close(flow) {
-            self.answer(Frame::Ack { flow: flow.0, delta, advertisement: receiver.window });
+            self.answer(Frame::Ack { flow: flow.0, delta, advertisement });
         }
         self.answer(Frame::CloseAck { flow: flow.0 });
-        flows.answers.retain(|answer| !answer.is_about(flow));
-        flows.events.push_back(Event::Closed { flow });
+        flows.closed(flow);
         Ok(())
     }
 

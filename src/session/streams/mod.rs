@@ -8,12 +8,16 @@
 //! What may go out is bounded by the transport: a lane that takes no more is [blocked](LaneInput::Blocked), and what is
 //! queued behind it stays in the flow, where it can expire.
 
+mod inbound;
+mod reader;
+mod receiving;
 mod sending;
 
 use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::receiving::Receiving;
 use self::sending::Sending;
 use super::config::Config;
 use super::error::PeerMisbehaved;
@@ -32,6 +36,7 @@ const MAX_RECORDS: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Streams {
     sending: Sending,
+    receiving: Receiving,
 }
 
 impl sealed::Sealed for Streams {}
@@ -41,34 +46,46 @@ impl Wire for Streams {
     type Transmit = LaneTransmit;
 
     fn new(config: &Config) -> Self {
-        Self { sending: Sending::new(config.fragment_size) }
+        Self { sending: Sending::new(config.fragment_size), receiving: Receiving::new(config) }
     }
 
-    fn handle_input(&mut self, flows: &mut Flows, _now: Instant, input: LaneInput) -> Result<(), PeerMisbehaved> {
+    fn handle_input(&mut self, flows: &mut Flows, now: Instant, input: LaneInput) -> Result<(), PeerMisbehaved> {
+        self.settle_answers(flows);
+        let Self { sending, receiving } = self;
         match input {
-            LaneInput::Received { .. } | LaneInput::Finished { .. } | LaneInput::Reset { .. } => {}
-            LaneInput::Blocked { lane } => self.sending.handle_blocked(lane),
-            LaneInput::Writable { lane } => self.sending.handle_writable(flows, lane),
-            LaneInput::Stopped { lane } => self.sending.handle_stopped(flows, lane),
+            LaneInput::Received { lane, data } => receiving.handle_received(flows, sending, now, lane, data),
+            LaneInput::Finished { lane } => receiving.handle_finished(flows, sending, lane),
+            LaneInput::Reset { lane } => receiving.handle_reset(flows, sending, lane),
+            LaneInput::Blocked { lane } => {
+                sending.handle_blocked(lane);
+                Ok(())
+            }
+            LaneInput::Writable { lane } => {
+                sending.handle_writable(flows, lane);
+                Ok(())
+            }
+            LaneInput::Stopped { lane } => {
+                sending.handle_stopped(flows, lane);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn handle_timeout(&mut self, flows: &mut Flows, now: Instant) {
+        self.settle_answers(flows);
         self.sending.handle_timeout(flows, now);
+        self.receiving.handle_timeout(flows, &mut self.sending, now);
     }
 
     fn poll_transmit(&mut self, flows: &mut Flows, now: Instant) -> Option<LaneTransmit> {
-        while let Some(answer) = flows.answers.pop_front() {
-            if let Answer::Rejected { flow, reason, text } = answer {
-                self.sending.record(Record::Exception { flow: flow.0, reason, text: text.into() });
-            }
-        }
+        self.settle_answers(flows);
         self.sending.poll(flows, now)
     }
 
     fn poll_timeout(&self, flows: &Flows) -> Option<(Instant, Timer)> {
-        self.sending.poll_timeout(flows).map(|at| (at, Timer::Late))
+        let late = self.sending.poll_timeout(flows).map(|at| (at, Timer::Late));
+        let wait = self.receiving.poll_timeout(flows).map(|at| (at, Timer::LaneWait));
+        late.into_iter().chain(wait).min_by_key(|(at, _)| *at)
     }
 
     fn accepts_input(&self) -> bool {
@@ -78,6 +95,21 @@ impl Wire for Streams {
     /// The transport knows it: nothing is measured here.
     fn path(&self) -> PathStats {
         PathStats::default()
+    }
+}
+
+impl Streams {
+    /// Takes in what the application said of the peer's flows.
+    fn settle_answers(&mut self, flows: &mut Flows) {
+        while let Some(answer) = flows.answers.pop_front() {
+            match answer {
+                Answer::Accepted(flow) => self.receiving.handle_accepted(flows, &mut self.sending, flow),
+                Answer::Rejected { flow, reason, text } => {
+                    self.sending.record(Record::Exception { flow: flow.0, reason, text: text.into() });
+                    self.receiving.handle_rejected(flows, &mut self.sending, flow);
+                }
+            }
+        }
     }
 }
 

@@ -59,7 +59,7 @@ struct Outbound {
 }
 
 /// The lane that takes a flow's messages.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Lane {
     id: SendLaneId,
     /// Its number in the flow.
@@ -132,7 +132,6 @@ impl Sending {
     }
 
     /// Queues what goes out at once.
-    #[expect(dead_code, reason = "receiving will stop lanes")]
     pub(super) fn at_once(&mut self, transmit: LaneTransmit) {
         self.ready.push_back(transmit);
     }
@@ -168,16 +167,19 @@ impl Sending {
             self.give_up_ending(index);
         } else if let Some((flow, lane)) = self.lane_mut(id) {
             let group = lane.group;
-            self.give_up_lane(flow);
-            if let Some(sender) = flows.senders.get_mut(flow) {
-                sender.give_up(group);
-            }
-            flows.schedule(flow);
+            self.give_up_group(flows, flow, group);
         }
     }
 
+    fn give_up_group(&mut self, flows: &mut Flows, flow: SendFlow, group: GroupId) {
+        self.give_up_lane(flow);
+        if let Some(sender) = flows.senders.get_mut(flow) {
+            sender.give_up(group);
+        }
+        flows.schedule(flow);
+    }
+
     /// The peer does not want a flow.
-    #[expect(dead_code, reason = "receiving will read exceptions")]
     pub(super) fn handle_exception(
         &mut self,
         flows: &mut Flows,
@@ -205,21 +207,23 @@ impl Sending {
         {
             self.give_up_ending(index);
         }
-        let blocked = |(flow, outbound): (SendFlow, &Outbound)| outbound.is_blocked().then_some(flow);
-        let late =
-            self.flows.iter().filter_map(blocked).filter(|flow| late_at(flows, *flow).is_some_and(|at| now > at));
-        for flow in late.collect::<Vec<_>>() {
-            flows.schedule(flow);
+        let blocked: Vec<_> = self.blocked().map(|(flow, lane)| (flow, *lane)).collect();
+        for (flow, lane) in blocked {
+            if lane.finish_by().is_some_and(|at| now > at) {
+                self.give_up_group(flows, flow, lane.group);
+            } else if late_at(flows, flow).is_some_and(|at| now > at) {
+                flows.schedule(flow);
+            }
         }
     }
 
     /// When something that waits for a blocked lane is of no more use.
     pub(super) fn poll_timeout(&self, flows: &Flows) -> Option<Instant> {
-        let blocked = self.flows.iter().filter(|(_, outbound)| outbound.is_blocked());
-        let queued = blocked.filter_map(|(flow, _)| late_at(flows, flow));
+        let queued = self.blocked().filter_map(|(flow, _)| late_at(flows, flow));
+        let begun = self.blocked().filter_map(|(_, lane)| lane.finish_by());
         let ending = self.ending.iter().filter_map(|ending| ending.give_up_at);
         // A deadline is over only after its time.
-        queued.chain(ending).min().map(|at| at + Duration::from_nanos(1))
+        queued.chain(begun).chain(ending).min().map(|at| at + Duration::from_nanos(1))
     }
 
     /// Tells the peer of new flows, in the order of their numbers.
@@ -354,6 +358,11 @@ impl Sending {
         self.record(Record::GivenUp { flow: flow.0, lane: number });
     }
 
+    fn blocked(&self) -> impl Iterator<Item = (SendFlow, &Lane)> {
+        let lanes = self.flows.iter().filter_map(|(flow, outbound)| Some((flow, outbound.lane.as_ref()?)));
+        lanes.filter(|(_, lane)| lane.blocked)
+    }
+
     fn lane_mut(&mut self, id: SendLaneId) -> Option<(SendFlow, &mut Lane)> {
         let mut lanes = self.flows.iter_mut().filter_map(|(flow, outbound)| Some((flow, outbound.lane.as_mut()?)));
         lanes.find(|(_, lane)| lane.id == id)
@@ -364,9 +373,15 @@ impl Outbound {
     fn new(priority: Priority) -> Self {
         Self { priority, lanes: 0, next: 1, skipped: 0, preamble: Bytes::new(), lane: None }
     }
+}
 
-    fn is_blocked(&self) -> bool {
-        self.lane.as_ref().is_some_and(|lane| lane.blocked)
+impl Lane {
+    /// When the last message that went to it is of no more use; one that has only begun is still the flow's.
+    fn finish_by(&self) -> Option<Instant> {
+        match self.content {
+            Content::Whole { finish_by } => finish_by,
+            Content::Nothing | Content::Part => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod abandonment;
 mod acknowledgement;
 mod congestion;
 mod flow_life;
+mod lanes;
 mod misbehaviour;
 mod operations;
 mod pair;
