@@ -4,6 +4,7 @@
 //! `config/headwater.yml` shows every key at its default, with the reason; a test keeps the two equal.
 
 mod address;
+mod former;
 mod load;
 
 use serde::{Deserialize, Serialize};

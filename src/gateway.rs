@@ -195,7 +195,7 @@ impl Gateway {
             warn!("connections cut off");
         }
         tasks.shutdown().await;
-        info!("stopped");
+        info!(connections = %self.context.verdicts, "stopped");
     }
 }
 

@@ -22,9 +22,17 @@ impl Ffmpeg {
     /// # Errors
     /// When FFmpeg is not there.
     pub fn publish<'a>(server: SocketAddr, stream: &str, arguments: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        Self::publish_to(&format!("rtmp://{server}/{stream}"), arguments)
+    }
+
+    /// The same to an address of any scheme.
+    ///
+    /// # Errors
+    /// As [`Ffmpeg::publish`].
+    pub fn publish_to<'a>(url: &str, arguments: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut command = Command::new("ffmpeg");
         command.args(["-hide_banner", "-nostdin", "-loglevel", "error"]).args(arguments);
-        command.args(["-f", "flv", &format!("rtmp://{server}/{stream}")]);
+        command.args(["-f", "flv", url]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         Ok(Self(command.spawn().context("starting ffmpeg: is it installed?")?))
     }

@@ -6,6 +6,7 @@
 //!      stranger ─┘ └─▶ log: whom it has cut, and why
 //! ```
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
@@ -56,6 +57,8 @@ pub struct Target {
     pub rtmp: SocketAddr,
     /// The port for viewers.
     pub websocket: SocketAddr,
+    /// The port for everything.
+    pub unified: SocketAddr,
     /// The gateway's log.
     pub log: Log,
     sent: SentLog,
@@ -114,12 +117,21 @@ impl Stage {
     /// # Errors
     /// When one of them does not come up.
     pub async fn open() -> Result<Self> {
+        Self::open_with(&[]).await
+    }
+
+    /// The same, with settings changed.
+    ///
+    /// # Errors
+    /// As [`Stage::open`].
+    pub async fn open_with(settings: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let (gateway, log) = start(folder.path()).await?;
+        let (gateway, log) = start(folder.path(), settings).await?;
         // The stamps number the frames of both tracks.
         let live = Live::new(Clip::demo()?, Stamps::All, 0);
         let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
-        let target = Target { rtmp: gateway.rtmp, websocket: gateway.websocket, log, sent: publisher.log() };
+        let (rtmp, websocket, unified) = (gateway.rtmp, gateway.websocket, gateway.unified);
+        let target = Target { rtmp, websocket, unified, log, sent: publisher.log() };
         let (mut tasks, mut well, worst_delay) = (JoinSet::new(), Vec::new(), Arc::<AtomicU64>::default());
         for transport in [Transport::Ws, Transport::Wss] {
             for _ in 0..VIEWERS {
@@ -164,10 +176,19 @@ impl Stage {
     /// # Errors
     /// When the gateway ends otherwise, or a part of it has panicked.
     pub async fn close(self) -> Result<()> {
+        self.close_counting().await.map(drop)
+    }
+
+    /// The same, and gives out how many connections were what, as the gateway has counted them.
+    ///
+    /// # Errors
+    /// As [`Stage::close`].
+    pub async fn close_counting(self) -> Result<HashMap<String, u64>> {
         self.all_are_well(30).await?;
         self.publisher.stop().await?;
         ensure!(self.gateway.process.terminate().await? == Some(0), "the gateway failed");
-        self.target.log.is_calm()
+        self.target.log.is_calm()?;
+        self.target.log.counts().await
     }
 
     async fn run(&self, cases: &[Case]) -> Result<()> {
@@ -272,6 +293,18 @@ impl Log {
         }
     }
 
+    /// What the gateway has counted, as it says in the end.
+    async fn counts(&self) -> Result<HashMap<String, u64>> {
+        const COUNTS: &str = "stopped connections=";
+        let mut count = self.1.clone();
+        let said = count.wait_for(|_| !self.lines(COUNTS).is_empty());
+        timeout(LIMIT, said).await.context("the gateway does not say what it has counted")??;
+        let line = self.lines(COUNTS).concat();
+        let counts = line.split(COUNTS).nth(1).unwrap_or_default().split(',');
+        let counts = counts.filter_map(|count| count.trim().split_once(':'));
+        counts.map(|(verdict, count)| Ok((verdict.to_owned(), count.parse()?))).collect()
+    }
+
     fn is_calm(&self) -> Result<()> {
         let panics = self.lines("panicked");
         ensure!(panics.is_empty(), "{panics:#?}");
@@ -284,10 +317,10 @@ impl Log {
     }
 }
 
-async fn start(folder: &Path) -> Result<(GatewayProcess, Log)> {
+async fn start(folder: &Path, settings: &[&str]) -> Result<(GatewayProcess, Log)> {
     let mut gateway = GatewayProcess::start_with(&built_gateway().await?, folder, |command| {
         command.env("RUST_LOG", "headwater=debug").stderr(Stdio::piped());
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(settings) {
             command.args(["--set", setting]);
         }
     })

@@ -19,6 +19,16 @@ pub fn client() -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
+/// The same, offering these application protocols.
+///
+/// # Errors
+/// As [`client`].
+pub fn client_offering(protocols: &[&[u8]]) -> Result<Arc<ClientConfig>> {
+    let mut config = Arc::unwrap_or_clone(client()?);
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
 /// A server's configuration with a fresh certificate for `localhost`.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::Config;
+use super::{Config, former};
 
 /// A configuration, and where each of its keys was set.
 #[derive(Debug, Clone, Default)]
@@ -193,6 +193,9 @@ fn collect_keys(tree: &Value, prefix: &str, keys: &mut BTreeSet<String>) {
 }
 
 fn unknown_key(key: &str, keys: &BTreeSet<String>) -> String {
+    if let Some(explanation) = former::explain(key) {
+        return explanation;
+    }
     if keys.iter().any(|known| known.starts_with(&format!("{key}."))) {
         return format!("{key} is a section: set one of its keys, such as {}", nearest(key, keys));
     }

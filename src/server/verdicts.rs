@@ -1,5 +1,6 @@
 //! How many connections have turned out to be what.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::detect::Verdict;
@@ -25,6 +26,18 @@ impl Verdicts {
     }
 }
 
+/// Those that there were, as `rtmp:1,silent:20`.
+impl fmt::Display for Verdicts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = self.snapshot().into_iter().filter(|(_, count)| *count > 0);
+        for (number, (verdict, count)) in seen.enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma}{}:{count}", verdict.name())?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +50,6 @@ mod tests {
         verdicts.count(Verdict::Refused);
         let seen = verdicts.snapshot().into_iter().filter(|(_, count)| *count > 0);
         assert_eq!(seen.collect::<Vec<_>>(), [(Verdict::Rtmps, 1), (Verdict::Refused, 2)]);
+        assert_eq!(verdicts.to_string(), "rtmps:1,refused:2");
     }
 }

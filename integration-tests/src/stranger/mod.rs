@@ -1,5 +1,6 @@
 //! A peer that means no good: raw bytes, and the answer to them.
 
+pub mod http2;
 pub mod rtmp;
 pub mod websocket;
 
@@ -68,9 +69,17 @@ impl Stranger {
     /// # Errors
     /// When it can't.
     pub async fn connect_tls(server: SocketAddr, log: &Log) -> Result<Self> {
+        Self::connect_tls_offering(server, &[], log).await
+    }
+
+    /// Connects over TLS, offering these application protocols.
+    ///
+    /// # Errors
+    /// When it can't.
+    pub async fn connect_tls_offering(server: SocketAddr, protocols: &[&[u8]], log: &Log) -> Result<Self> {
         let tcp = TcpStream::connect(server).await?;
         let address = tcp.local_addr()?;
-        let connector = TlsConnector::from(crate::tls::client()?);
+        let connector = TlsConnector::from(crate::tls::client_offering(protocols)?);
         let socket = connector.connect(ServerName::try_from("localhost")?, tcp).await?;
         Ok(Self { socket: Box::new(socket), address, log: log.clone(), received: Vec::new(), count: 0 })
     }

@@ -1,0 +1,138 @@
+//! One port for everything over TCP: whatever comes is told apart, and served.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use headwater::media::Track;
+use headwater::server::detect::Verdict;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use integration_tests::compare::decodable_from_the_start;
+use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
+use integration_tests::gateway::{Running, gateway};
+use integration_tests::tls;
+use integration_tests::viewer::{PATIENCE, Recorder, Scheme};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A name that a client makes up to keep servers tolerant (RFC 8701).
+const GREASE: &[u8] = &[0x5a, 0x5a];
+
+async fn connect(server: SocketAddr, protocols: &[&[u8]]) -> Result<TlsStream<TcpStream>> {
+    let connector = TlsConnector::from(tls::client_offering(protocols)?);
+    Ok(connector.connect(ServerName::try_from("localhost")?, TcpStream::connect(server).await?).await?)
+}
+
+fn request(uri: &str) -> Result<Request<Empty<Bytes>>> {
+    Ok(Request::get(uri).header("host", "example.org").body(Empty::new())?)
+}
+
+async fn whole<B: hyper::body::Body<Error = hyper::Error>>(
+    response: Response<B>,
+) -> Result<(StatusCode, Version, Bytes)> {
+    let (head, body) = response.into_parts();
+    Ok((head.status, head.version, body.collect().await?.to_bytes()))
+}
+
+async fn over_http1(server: SocketAddr, path: &str) -> Result<(StatusCode, Version, Bytes)> {
+    let socket = connect(server, &[b"http/1.1"]).await?;
+    let (mut client, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    tokio::spawn(connection);
+    whole(client.send_request(request(path)?).await?).await
+}
+
+async fn over_http2(server: SocketAddr, path: &str) -> Result<(StatusCode, Version, Bytes)> {
+    let socket = connect(server, &[GREASE, b"h2", b"http/1.1"]).await?;
+    ensure!(socket.get_ref().1.alpn_protocol() == Some(b"h2"), "h2 is not agreed upon");
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await?;
+    tokio::spawn(connection);
+    let request = Request::get(format!("https://example.org{path}")).body(Empty::<Bytes>::new())?;
+    whole(client.send_request(request).await?).await
+}
+
+/// A request in the clear, and all that is answered to it.
+async fn in_the_clear(server: SocketAddr, path: &str, host: &str) -> Result<String> {
+    let mut socket = TcpStream::connect(server).await?;
+    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    timeout(PATIENCE, socket.read_to_end(&mut answer)).await??;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+async fn plays(gateway: &Running, server: SocketAddr, scheme: Scheme, stream: &str) -> Result<()> {
+    let mut viewer = Recorder::play(server, scheme, stream).await?;
+    let seen = viewer
+        .until(|seen| seen.track(Track::Video).count() >= 60 && seen.track(Track::Audio).count() >= 90)
+        .await
+        .with_context(|| format!("{stream}, so far {}", gateway.verdicts))?;
+    decodable_from_the_start(seen)
+}
+
+#[tokio::test]
+async fn ffmpeg_publishes_over_rtmp_and_rtmps_and_viewers_play_over_ws_and_wss() -> Result<()> {
+    let gateway = gateway().await?;
+    let port = gateway.unified;
+    let clip = demo_clip();
+    let arguments = ["-re", "-stream_loop", "-1", "-i", clip.to_str().context("UTF-8")?, "-c", "copy"];
+    let _plain = Ffmpeg::publish_to(&format!("rtmp://{port}/live/plain"), arguments)?;
+    let _secret = Ffmpeg::publish_to(&format!("rtmps://{port}/live/secret"), arguments)?;
+    tokio::try_join!(
+        plays(&gateway, port, Scheme::Tls, "live/plain"),
+        plays(&gateway, port, Scheme::Tls, "live/secret"),
+        plays(&gateway, port, Scheme::Plain, "live/secret"),
+    )?;
+    for (verdict, count) in [(Verdict::Rtmp, 1), (Verdict::Rtmps, 1), (Verdict::Https, 2), (Verdict::Http, 1)] {
+        assert_eq!(gateway.verdicts.of(verdict), count, "{verdict:?} of {}", gateway.verdicts);
+    }
+    gateway.stop().await
+}
+
+#[tokio::test]
+async fn the_pages_are_the_same_over_http1_and_http2() -> Result<()> {
+    let gateway = gateway().await?;
+    for path in ["/", "/watch/live/demo", "/player/transports.json", "/api/v1/streams", "/nothing"] {
+        let (old, new) = tokio::try_join!(over_http1(gateway.unified, path), over_http2(gateway.unified, path))?;
+        assert_eq!((old.1, new.1), (Version::HTTP_11, Version::HTTP_2));
+        assert_eq!((old.0, &old.2), (new.0, &new.2), "{path}");
+        assert_eq!(old.0.is_success(), path != "/nothing");
+    }
+    assert_eq!(gateway.verdicts.of(Verdict::Http2), 5);
+    gateway.stop().await
+}
+
+#[tokio::test]
+async fn in_the_clear_localhost_is_served_and_any_other_name_is_sent_to_https() -> Result<()> {
+    let gateway = gateway().await?;
+    let port = gateway.unified.port();
+    let page = in_the_clear(gateway.unified, "/", &format!("localhost:{port}")).await?;
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("</html>"), "{page}");
+    let moved = in_the_clear(gateway.unified, "/watch/live/a?b", &format!("example.org:{port}")).await?;
+    assert!(moved.starts_with("HTTP/1.1 308 "), "{moved}");
+    assert!(moved.contains(&format!("location: https://example.org:{port}/watch/live/a?b\r\n")), "{moved}");
+    // The port for WebSocket takes any name.
+    let page = in_the_clear(gateway.websocket, "/", "example.org").await?;
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    gateway.stop().await
+}
+
+#[tokio::test]
+async fn only_names_that_mean_nothing_here_end_in_no_tls() -> Result<()> {
+    let gateway = gateway().await?;
+    let error = connect(gateway.unified, &[GREASE, b"spdy/3"]).await.err().context("agreed upon nothing")?;
+    assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+    // The answer is sent before it is counted.
+    timeout(PATIENCE, async {
+        while gateway.verdicts.of(Verdict::NoTls) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await?;
+    gateway.stop().await
+}
