@@ -14,7 +14,8 @@ use integration_tests::compare::decodable_from_the_start;
 use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
 use integration_tests::gateway::{Running, gateway};
 use integration_tests::tls;
-use integration_tests::viewer::{PATIENCE, Recorder, Scheme};
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{PATIENCE, Recorder};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -66,8 +67,8 @@ async fn in_the_clear(server: SocketAddr, path: &str, host: &str) -> Result<Stri
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-async fn plays(gateway: &Running, server: SocketAddr, scheme: Scheme, stream: &str) -> Result<()> {
-    let mut viewer = Recorder::play(server, scheme, stream).await?;
+async fn plays(gateway: &Running, server: SocketAddr, transport: Transport, stream: &str) -> Result<()> {
+    let mut viewer = Recorder::play(server, transport, stream).await?;
     let seen = viewer
         .until(|seen| seen.track(Track::Video).count() >= 60 && seen.track(Track::Audio).count() >= 90)
         .await
@@ -84,9 +85,9 @@ async fn ffmpeg_publishes_over_rtmp_and_rtmps_and_viewers_play_over_ws_and_wss()
     let _plain = Ffmpeg::publish_to(&format!("rtmp://{port}/live/plain"), arguments)?;
     let _secret = Ffmpeg::publish_to(&format!("rtmps://{port}/live/secret"), arguments)?;
     tokio::try_join!(
-        plays(&gateway, port, Scheme::Tls, "live/plain"),
-        plays(&gateway, port, Scheme::Tls, "live/secret"),
-        plays(&gateway, port, Scheme::Plain, "live/secret"),
+        plays(&gateway, port, Transport::Wss, "live/plain"),
+        plays(&gateway, port, Transport::Wss, "live/secret"),
+        plays(&gateway, port, Transport::Ws, "live/secret"),
     )?;
     for (verdict, count) in [(Verdict::Rtmp, 1), (Verdict::Rtmps, 1), (Verdict::Https, 2), (Verdict::Http, 1)] {
         assert_eq!(gateway.verdicts.of(verdict), count, "{verdict:?} of {}", gateway.verdicts);
