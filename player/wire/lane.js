@@ -34,7 +34,7 @@ export const MAX_MESSAGE_BYTES = 16 << 20;
 /** Longest record, in bytes. Metadata and reasons are a few words. */
 export const MAX_RECORD_BYTES = 4096;
 /** Longest preamble, in bytes: decoder configurations are some hundred. */
-export const MAX_PREAMBLE_BYTES = 64 << 10;
+export const MAX_PREAMBLE_BYTES = 16 << 10;
 /** Longest number, in bytes: what 64 bits take. One without an end would otherwise fill the memory. */
 const MAX_NUMBER_BYTES = 10;
 

@@ -5,8 +5,13 @@ import { readFileSync } from "node:fs";
 
 /** @typedef {{ name: string, direction: string, hex: string, meaning: string }} Vector */
 
+/** @typedef {{ name: string, steps: { lane: number, hex: string, end?: "finish" | "reset" }[], events: string[] }} LaneVector */
+
 /** @type {Vector[]} */
-const all = JSON.parse(readFileSync(new URL("../../vectors/rtwebsocket.json", import.meta.url), "utf8"));
+const all = read("rtwebsocket.json");
+
+/** What comes on lanes, and what it is to a receiver. @type {LaneVector[]} */
+export const lanes = read("lanes.json");
 
 const messages = all.filter(({ direction }) => direction !== "vlu");
 
@@ -18,6 +23,11 @@ export const malformed = messages.filter(({ name }) => name.includes("MALFORMED"
 export const unknown = messages.filter(({ name }) => name.includes("UNKNOWN"));
 /** Numbers. */
 export const numbers = all.filter(({ direction }) => direction === "vlu");
+
+/** @param {string} file */
+function read(file) {
+	return JSON.parse(readFileSync(new URL(`../../vectors/${file}`, import.meta.url), "utf8"));
+}
 
 /**
  * @param {string} hex

@@ -121,17 +121,17 @@ export class ReceiveFlow extends IncomingFlow {
 			this.#handUp(sink);
 			const next = this.#nextDue(now);
 			if (next === undefined) break;
-			for (const [number, lane] of this.#lanes) {
-				if (number >= next) continue;
-				sink.stop(lane, LaneCode.SUPERSEDED);
+			for (const number of [...this.#lanes.keys()].filter((number) => number < next).toSorted((a, b) => a - b)) {
+				this.#moveTo(number);
+				this.#handUpLane(/** @type {Lane} */ (this.#lanes.get(number)), sink);
+				sink.stop(/** @type {Lane} */ (this.#lanes.get(number)), LaneCode.SUPERSEDED);
 				this.#lanes.delete(number);
 			}
 			this.#moveTo(next);
 		}
 		if (this.#turn >= this.#total && !this.#closed) {
 			this.#closed = true;
-			const missing = this.#messages - (this.#number - 1);
-			if (missing > 0) sink.push({ type: "gap", flow: this, messages: missing });
+			this.#skipTo(this.#messages + 1, sink);
 			sink.push({ type: "closed", flow: this });
 		}
 	}
@@ -164,32 +164,50 @@ export class ReceiveFlow extends IncomingFlow {
 		for (;;) {
 			const lane = this.#lanes.get(this.#turn);
 			if (!lane && !this.#givenUp.has(this.#turn)) return;
-			if (lane) {
-				if (!this.#begun) this.#begin(lane, sink);
-				for (const { skipped, payload } of lane.takeMessages()) {
-					if (skipped > 0) sink.push({ type: "gap", flow: this, messages: skipped });
-					this.#number += skipped + 1;
-					sink.push({ type: "message", flow: this, number: this.#number - 1, payload });
-				}
-				if (!lane.hasEnded) return;
-			}
+			if (lane) this.#handUpLane(lane, sink);
+			if (lane && !lane.hasEnded) return;
 			this.#lanes.delete(this.#turn);
 			this.#moveTo(this.#turn + 1);
 		}
 	}
 
 	/**
+	 * What has come of the lane in turn.
+	 *
 	 * @param {Lane} lane
 	 * @param {Sink} sink
 	 */
-	#begin({ first, preamble }, sink) {
-		this.#begun = true;
-		if (first < this.#number) throw new PeerMisbehaved("a lane begins before the end of the one before it");
-		if (first > this.#number) sink.push({ type: "gap", flow: this, messages: first - this.#number });
-		this.#number = first;
+	#handUpLane(lane, sink) {
+		if (!this.#begun) {
+			this.#begun = true;
+			this.#skipTo(lane.first, sink);
+			this.#handUpPreamble(lane.preamble, sink);
+		}
+		for (const { skipped, payload } of lane.takeMessages()) {
+			this.#skipTo(this.#number + skipped, sink);
+			sink.push({ type: "message", flow: this, number: this.#number++, payload });
+		}
+	}
+
+	/**
+	 * @param {Uint8Array} preamble
+	 * @param {Sink} sink
+	 */
+	#handUpPreamble(preamble, sink) {
 		if (preamble.length === 0 || sameBytes(preamble, this.#preamble)) return;
 		this.#preamble = preamble;
 		sink.push({ type: "message", flow: this, number: 0, payload: preamble });
+	}
+
+	/**
+	 * The messages before one are lost, as far as they have not come.
+	 *
+	 * @param {number} number
+	 * @param {Sink} sink
+	 */
+	#skipTo(number, sink) {
+		if (number > this.#number) sink.push({ type: "gap", flow: this, messages: number - this.#number });
+		this.#number = Math.max(this.#number, number);
 	}
 
 	/** @param {number} turn */
