@@ -6,6 +6,7 @@
 mod connection;
 pub mod detect;
 mod dispatch;
+mod h3;
 pub mod http;
 mod http2;
 pub mod player;

@@ -25,7 +25,7 @@ use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::detect::{self, Verdict};
 use super::tls::TlsError;
-use super::{Context, Shutdown, viewer};
+use super::{Context, Shutdown, h3, viewer};
 use crate::transport::quic::{self, Quic};
 use crate::transport::stream_link::StreamLink;
 
@@ -231,6 +231,7 @@ async fn serve_connection(
     context.verdicts.count(verdict);
     match verdict {
         Verdict::Native => Box::pin(serve_native(connection, &context, shutdown)).await,
+        Verdict::Http3 => Box::pin(h3::serve(connection, &context, shutdown)).await,
         // Nothing else is agreed upon.
         _ => connection.close(VarInt::from_u32(0), b""),
     }
