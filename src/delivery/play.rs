@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Whoever starts, resumes or wants video again joins the stream anew and is given the newest group from its key frame:
-//! there is a picture at once, and none that lacks what it needs. Sound that was given before is not given twice.
+//! there is a picture at once, and none that lacks what it needs. Sound that was given before is not given twice. Who was stuck
+//! is given sound at once and goes on with the next key frame: of what is old it has enough in its sockets.
 
 use std::time::Instant;
 
@@ -50,6 +51,8 @@ struct Playing {
     lifetimes: Lifetimes,
     /// When it joined or was moved to the newest group: what came before is as fresh as what came then.
     started: Instant,
+    /// When it read on after it was stuck, unless it has joined anew since.
+    resumed: Option<Instant>,
     /// When to say that nobody publishes.
     patient_until: Option<Instant>,
     published: bool,
@@ -118,6 +121,7 @@ impl Stream {
             name,
             lifetimes: Lifetimes::new(config, &query),
             started: now,
+            resumed: None,
             patient_until: Some(now + config.wait_for_publisher),
             published: false,
             needs_key: true,
@@ -205,6 +209,7 @@ impl Stream {
             Item::Frame(frame) => self.handle_frame(flows, config, frame, now),
             Item::Skipped { .. } => {
                 playing.started = now;
+                playing.resumed = Some(now);
                 playing.needs_key = true;
                 Ok(())
             }
@@ -245,6 +250,7 @@ impl Stream {
         if let Some(playing) = &mut self.playing {
             playing.subscriber = registry.subscribe(&playing.path);
             playing.started = now;
+            playing.resumed = None;
             playing.needs_key = true;
         }
     }
@@ -268,7 +274,13 @@ impl Stream {
                     return Ok(());
                 }
             }
-            (_, UnitKind::Key) if self.paused || !self.wants_video => return Ok(()),
+            (_, UnitKind::Key) => {
+                let margin = playing.lifetimes.resume_margin();
+                let live = playing.resumed.is_none_or(|resumed| policy::is_live(received, resumed, margin));
+                if self.paused || !self.wants_video || !live {
+                    return Ok(());
+                }
+            }
             (_, UnitKind::Delta) if self.paused || !self.wants_video || playing.needs_key => return Ok(()),
             // Decoders must stay right even while nothing is decoded.
             _ => {}

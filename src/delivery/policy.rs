@@ -63,6 +63,11 @@ impl Lifetimes {
         Deadline { start_by: Some(start_by), finish_by: Some(start_by + self.finish_by_margin) }
     }
 
+    /// How old a key frame may be for a viewer that was stuck to go on with it. `None`: of any age.
+    pub(super) fn resume_margin(&self) -> Option<Duration> {
+        self.expire_previous_group.then_some(self.previous_group_start_by_margin)
+    }
+
     /// Until when the older group is worth sending once a key frame is queued at `now`. `None`: as long as it was.
     pub(super) fn previous_group(&self, now: Instant) -> Option<Deadline> {
         self.expire_previous_group.then(|| Deadline {
@@ -96,6 +101,13 @@ pub(super) fn needs_previous(kind: UnitKind) -> bool {
 /// Whether a deadline has passed before the first byte went out.
 pub(super) fn is_late(deadline: Deadline, now: Instant) -> bool {
     deadline.start_by.is_some_and(|start_by| start_by < now)
+}
+
+/// Whether a key frame is worth giving to a viewer that was stuck until `resumed`. Its group is live only at its start: all
+/// of a running one would have to come first, behind what still lies in the sockets, and pictures would go on late. `margin`:
+/// the age at which older frames give way to a key frame, or `None` when they never do.
+pub(super) fn is_live(received: Instant, resumed: Instant, margin: Option<Duration>) -> bool {
+    margin.is_none_or(|margin| received + margin >= resumed)
 }
 
 /// Whether an audio frame is worth giving to a viewer that started at `started` and buffers `target_delay`.
@@ -186,6 +198,16 @@ mod tests {
             })
         );
         assert_eq!(lifetimes("expirePreviousGop=no").previous_group(now), None);
+    }
+
+    #[test]
+    fn a_viewer_that_was_stuck_goes_on_with_a_young_key_frame_only() {
+        let received = Instant::now();
+        let margin = lifetimes("previousGopStartByMargin=0.2").resume_margin();
+        assert!(is_live(received, received + Duration::from_millis(200), margin));
+        assert!(!is_live(received, received + Duration::from_millis(201), margin));
+        let margin = lifetimes("expirePreviousGop=no").resume_margin();
+        assert!(is_live(received, received + Duration::from_secs(5), margin));
     }
 
     #[test]

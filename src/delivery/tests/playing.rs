@@ -359,6 +359,42 @@ async fn a_stalled_line_recovers_in_a_second() {
     assert_eq!(got.pictures.iter().filter(|time| **time >= 6000).count(), 100, "all pictures again");
 }
 
+/// Publishes for 40 s to a viewer whose line carries nothing from the 5th second on, and everything again from `until` on. Gives
+/// the bytes of frames that were published before that and came after it, and the first of those published later.
+async fn after_a_stall(until: Duration) -> (usize, Vec<String>) {
+    let registry = registry();
+    let mut publisher = publish(&registry);
+    let (mut viewer, flow) = Viewer::connected(&registry, Config::default()).await;
+    viewer.say(flow, "play", vec!["demo".into()]);
+    let (rate, start) = (viewer.rate.clone(), Clock.now());
+    let change = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        rate.store(0, Ordering::Relaxed);
+        tokio::time::sleep(until - Duration::from_secs(5)).await;
+        rate.store(u32::MAX, Ordering::Relaxed);
+    };
+    let heard = viewer.record(Duration::from_secs(40));
+    let (heard, (), ()) = tokio::join!(heard, broadcast(&mut publisher, 40, 12_500), change);
+    let late = heard.into_iter().filter(|heard| heard.at >= start + until);
+    let (stale, live): (Vec<_>, Vec<_>) =
+        late.partition(|heard| start + Duration::from_millis(heard.message.timestamp.into()) < start + until);
+    let bytes = stale.iter().map(|heard| match &heard.message.content {
+        Content::Audio(body) | Content::Video(body) => body.len(),
+        _ => 0,
+    });
+    (bytes.sum(), words(&live))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_was_stuck_hears_at_once_and_sees_from_a_young_or_the_next_key_frame_on() {
+    for (until, key) in [(35_050, "d35080"), (35_150, "K36000"), (35_500, "K36000"), (35_990, "K36000")] {
+        let (stale, live) = after_a_stall(Duration::from_millis(until)).await;
+        assert!(stale < 200_000, "{stale} bytes from before {until} ms");
+        assert!(live[0].starts_with('a'), "{}", live[0]);
+        assert_eq!(live.iter().find(|word| !word.starts_with('a')).map(String::as_str), Some(key));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_queue_with_room_for_one_frame_still_passes_all() {
     let registry = registry();

@@ -11,6 +11,9 @@
 //!   acked  ────\──────────●─────▶   and ends once an acknowledgement window more than was sent before it is acknowledged
 //! ```
 //!
+//! A limit that is not in use says nothing of the path any more, and would let all of it be sent into a peer that stops
+//! reading. So every few seconds it comes down to a little more than what was in flight meanwhile (as RFC 7661 has it for TCP).
+//!
 //! A receiver acknowledges when a window's worth has come, so the last bytes that an acknowledgement covers are what it
 //! was sent for: their round trip has no waiting in it. Genuine senders measure from a probe's first byte and count that
 //! waiting, and take a path for slow on which little was sent; this one shrinks its limit only where queues are seen to grow.
@@ -33,6 +36,9 @@ const HISTORY_PERIOD: Duration = Duration::from_secs(60);
 /// acknowledgement costs both sides; with fewer, a change of the path is seen later.
 const MAX_ACK_WINDOW: u64 = 32 << 10;
 
+/// How often the limit comes down to what is used of it: two groups of the usual length, whose key frames are what needs it.
+const USE_PERIOD: Duration = Duration::from_secs(4);
+
 /// The limit is never above this: 1 Gbit/s over 130 ms.
 const MAX_LIMIT: u64 = 16 << 20;
 
@@ -40,10 +46,15 @@ const MAX_LIMIT: u64 = 16 << 20;
 pub(super) struct InFlight {
     min_limit: u64,
     max_additional_delay: Duration,
+    /// The limit before anything was measured, below which it is not for want of use.
+    initial_limit: u64,
     limit: u64,
     /// Cumulative bytes of data messages, over all flows.
     sent: u64,
     acked: u64,
+    /// The most that was in flight, and since when.
+    used: u64,
+    used_since: Option<Instant>,
     probe: Option<Probe>,
     smoothed_rtt: Option<Duration>,
     /// The least round trip of each period, newest first.
@@ -66,12 +77,16 @@ impl InFlight {
     pub(super) fn new(config: &Config) -> Self {
         // What the peer may leave unacknowledged must leave room to send, or the session would stop for ever.
         let min_limit = config.min_in_flight.max(4 * MIN_WINDOW);
+        let initial_limit = config.initial_in_flight.max(min_limit);
         Self {
             min_limit,
             max_additional_delay: config.max_additional_delay,
-            limit: config.initial_in_flight.max(min_limit),
+            initial_limit,
+            limit: initial_limit,
             sent: 0,
             acked: 0,
+            used: 0,
+            used_since: None,
             probe: None,
             smoothed_rtt: None,
             base_rtt: VecDeque::new(),
@@ -92,6 +107,7 @@ impl InFlight {
         let acked = self.acked;
         self.probe.get_or_insert(Probe { since: now, acked, position, least: None, limited: false });
         self.sent += len;
+        self.used = self.used.max(self.sent - self.acked);
     }
 
     /// Notes acknowledged bytes, and the round trip of the last of them where it is known.
@@ -131,6 +147,7 @@ impl InFlight {
                 // All of it was carried within a round trip that was short enough: as in TCP's slow start.
                 self.limit = (2 * self.limit).min(MAX_LIMIT);
             }
+            self.fit_to_use(now);
             return;
         }
         let carried = self.acked - probe.acked;
@@ -142,6 +159,15 @@ impl InFlight {
             // A limit at its floor can't tell a slow path from a long one: measure the round trip afresh.
             self.base_rtt.clear();
             self.remember(rtt, now);
+        }
+    }
+
+    fn fit_to_use(&mut self, now: Instant) {
+        let since = *self.used_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= USE_PERIOD {
+            self.limit = (self.used + self.used / 4).max(self.initial_limit).min(self.limit);
+            self.used = self.sent - self.acked;
+            self.used_since = Some(now);
         }
     }
 

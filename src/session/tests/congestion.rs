@@ -184,3 +184,23 @@ fn a_limit_that_was_right_for_a_fast_path_shrinks_when_the_path_comes_back_slow(
     }
     assert!(pair.left.session.path().limit < 64 << 10, "{}", pair.left.session.path().limit);
 }
+
+#[test]
+fn a_limit_that_is_not_used_comes_down_to_what_is() {
+    let mut pair = slow_line();
+    pair.left.link.rate = Some(12_500_000);
+    let flow = open(&mut pair, Priority::Priority);
+    pair.right.accepts = Some(16 << 20);
+    for _ in 0..60 {
+        pair.left.session.flows().write(flow, filled(0, 50_000)).unwrap();
+    }
+    pair.run_for(3000 * MS);
+    assert!(pair.left.session.path().limit > 500_000);
+    // A key frame of 74 kB each two seconds, and what is between.
+    for step in 0..300 {
+        let len = if step % 60 == 0 { 74_000 } else { 9_000 };
+        pair.left.session.flows().write(flow, filled(0, len)).unwrap();
+        pair.run_for(33 * MS);
+    }
+    assert!((80_000..200_000).contains(&pair.left.session.path().limit), "{}", pair.left.session.path().limit);
+}
