@@ -51,6 +51,16 @@ impl Publisher {
     /// # Errors
     /// [`Replaced`].
     pub fn append(&mut self, unit: Unit, now: Instant) -> Result<(), Replaced> {
+        self.append_quietly(unit, now)?;
+        self.wake(now);
+        Ok(())
+    }
+
+    /// The same, but leaves the waking to a call of [`Publisher::wake`] that follows: units that came together are sent together.
+    ///
+    /// # Errors
+    /// [`Replaced`].
+    pub fn append_quietly(&mut self, unit: Unit, now: Instant) -> Result<(), Replaced> {
         self.last = now;
         let stream = &self.lease.stream;
         let mut cache = stream.write();
@@ -62,7 +72,6 @@ impl Publisher {
         cache.append(unit, now);
         drop(cache);
         self.wake_at = Some(self.wake_at.map_or(wake_by, |earlier| earlier.min(wake_by)));
-        self.wake(now);
         Ok(())
     }
 
@@ -71,7 +80,7 @@ impl Publisher {
         self.wake_at
     }
 
-    /// Wakes the viewers for audio that has waited long enough for a video frame to be sent with.
+    /// Wakes the viewers for what has been appended, but for audio that may wait longer for a video frame to be sent with.
     pub fn wake(&mut self, now: Instant) {
         if self.wake_at.take_if(|at| *at <= now).is_some() {
             self.lease.stream.appended.ring();

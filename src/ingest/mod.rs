@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     }
                     Event::Unit(unit) => {
                         let Some(publisher) = &mut publisher else { continue };
-                        publisher.append(unit, now).inspect_err(|replaced| {
+                        publisher.append_quietly(unit, now).inspect_err(|replaced| {
                             session.refuse(Status::PublishRejected, &replaced.to_string());
                         })?;
                     }
@@ -141,8 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     }
                 }
             }
-            let awaited = match &publisher {
+            let awaited = match &mut publisher {
                 Some(publisher) => {
+                    publisher.wake(now);
                     self.deadline = publisher.stalls_at();
                     Awaited::Media
                 }

@@ -71,3 +71,18 @@ fn audio_may_be_told_not_to_wait() {
     stream.units(&[('V', 0), ('K', 0), ('d', 40), ('d', 80)]);
     assert!(wakes(&mut stream, |stream| stream.append(unit('a', 119))));
 }
+
+#[test]
+fn what_was_appended_quietly_wakes_once_and_together() {
+    let mut stream = paced();
+    let now = stream.start + Duration::from_millis(120);
+    assert!(!wakes(&mut stream, |stream| {
+        for unit in [unit('a', 118), unit('d', 120)] {
+            stream.publisher.as_mut().unwrap().append_quietly(unit, now).unwrap();
+        }
+    }));
+    assert!(wakes(&mut stream, |stream| {
+        stream.publisher.as_mut().unwrap().append_quietly(unit('d', 160), now).unwrap();
+        stream.publisher.as_mut().unwrap().wake(now);
+    }));
+}
