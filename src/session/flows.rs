@@ -146,7 +146,7 @@ impl Flows {
     pub fn prioritize(&mut self, flow: SendFlow, priority: Priority) {
         if let Some(sender) = self.senders.get_mut(flow) {
             if sender.scheduled {
-                self.schedule.remove(flow, sender.priority);
+                self.schedule.remove(flow);
                 self.schedule.push(flow, priority);
             }
             sender.priority = priority;

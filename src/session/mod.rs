@@ -135,11 +135,6 @@ pub enum Priority {
     FlashOverride,
 }
 
-impl Priority {
-    /// How many there are.
-    pub const LEVELS: usize = 8;
-}
-
 /// Number of a group of messages that depend on each other, growing with time. One flow's groups are its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct GroupId(pub u64);

@@ -197,7 +197,11 @@ impl Sender {
         if len == 0 && message_len > 0 {
             return Turn::Idle;
         }
-        let payload = first.payload.slice(first.sent..first.sent + len);
+        let payload = if len == message_len {
+            std::mem::take(&mut first.payload)
+        } else {
+            first.payload.slice(first.sent..first.sent + len)
+        };
         first.sent += len;
         self.queued -= len;
         let last = first.sent == message_len;
@@ -216,8 +220,12 @@ impl Sender {
     fn pop(&mut self) {
         self.queue.pop_front();
         self.head += 1;
-        if self.queue.is_empty() && self.queue.capacity() > QUEUE_KEPT {
-            self.queue.shrink_to(QUEUE_KEPT);
+        if self.queue.is_empty() {
+            // Begins again at its start: a queue that holds one frame at a time would go round through all of its room.
+            self.queue.clear();
+            if self.queue.capacity() > QUEUE_KEPT {
+                self.queue.shrink_to(QUEUE_KEPT);
+            }
         }
     }
 
