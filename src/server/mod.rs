@@ -17,7 +17,10 @@ pub mod upgrade;
 pub mod verdicts;
 mod viewer;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
@@ -99,7 +102,19 @@ impl Shutdown {
 
     /// Waits until the gateway begins to stop. Cancel safe.
     pub async fn begun(&mut self) {
-        // An error is the sender's end, which means the same.
-        let _ = self.0.wait_for(|&stopping| stopping).await;
+        let signal = self.0.clone();
+        let mut waits = pin!(self.0.wait_for(|&stopping| stopping));
+        let mut waker: Option<Waker> = None;
+        // All who wait share one lock, which is none to take each time that one of them is woken for something else.
+        poll_fn(|cx| {
+            let is_waiting = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            if is_waiting && signal.has_changed().is_ok_and(|changed| !changed) {
+                return Poll::Pending;
+            }
+            waker = Some(cx.waker().clone());
+            // An error is the sender's end, which means the same.
+            waits.as_mut().poll(cx).map(|_| ())
+        })
+        .await;
     }
 }

@@ -43,7 +43,7 @@ pub trait MessagePipe: Send {
     ///
     /// # Errors
     /// [`TransportError::TimedOut`] when it has been silent for too long.
-    fn poll_liveness(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+    fn poll_liveness(&mut self, cx: &mut Context<'_>, now: tokio::time::Instant) -> Poll<Result<(), TransportError>>;
 
     /// Whether the write being gathered has room for another message.
     fn has_room(&self) -> bool;

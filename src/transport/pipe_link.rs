@@ -31,8 +31,9 @@ impl<P: MessagePipe> PipeLink<P> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
+        let now = self.clock.now();
         loop {
-            self.transmit(cx)?;
+            self.transmit(cx, now)?;
             if let Some(event) = self.session.poll_event() {
                 return Poll::Ready(Ok(event));
             }
@@ -40,12 +41,12 @@ impl<P: MessagePipe> PipeLink<P> {
                 && let Poll::Ready(input) = self.pipe.poll_recv(cx)?
             {
                 let Some(input) = input else { return Poll::Ready(Err(LinkError::Closed)) };
-                if let Err(fault) = self.session.handle_input(self.clock.now(), input) {
+                if let Err(fault) = self.session.handle_input(now, input) {
                     return Poll::Ready(Err(LinkError::Misbehaved(fault.to_string())));
                 }
                 continue;
             }
-            if self.pipe.poll_liveness(cx)?.is_ready() {
+            if self.pipe.poll_liveness(cx, now.into())?.is_ready() {
                 continue;
             }
             ready!(self.poll_timer(cx));
@@ -53,17 +54,16 @@ impl<P: MessagePipe> PipeLink<P> {
     }
 
     /// Sends all that may go out and that the socket takes.
-    fn transmit(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
+    fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), LinkError> {
         let mut more = true;
         while self.pipe.poll_flush(cx)?.is_ready() && more {
-            more = self.gather();
+            more = self.gather(now);
         }
         Ok(())
     }
 
     /// Moves one write's worth from the session to the pipe; whether there may be more.
-    fn gather(&mut self) -> bool {
-        let now = self.clock.now();
+    fn gather(&mut self, now: Instant) -> bool {
         while self.pipe.has_room() {
             let Some(message) = self.session.poll_transmit(now) else { return false };
             self.pipe.start_send(message);
@@ -90,7 +90,7 @@ impl<P: MessagePipe> PipeLink<P> {
     /// Sends what may go out, says goodbye and waits for the peer's.
     async fn shut(&mut self, reason: CloseReason) -> Result<(), LinkError> {
         poll_fn(|cx| self.pipe.poll_flush(cx)).await?;
-        self.gather();
+        self.gather(self.clock.now());
         self.pipe.start_close(reason);
         poll_fn(|cx| self.pipe.poll_shutdown(cx)).await?;
         // A socket dropped with unread bytes is reset, which can overtake the goodbye.

@@ -17,13 +17,13 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite;
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
@@ -41,6 +41,13 @@ const WRITE_BYTES: usize = 32 << 10;
 
 /// Frames gathered into one write, against floods of tiny ones; two slices each.
 const WRITE_FRAMES: usize = 32;
+
+/// Bytes that are copied into one piece to be written: cheaper than to have the kernel gather two slices for each frame. An audio
+/// frame.
+const COPIED_BYTES: usize = 1 << 10;
+
+/// Frames of most other writes, for which a few slices are enough.
+const FEW_FRAMES: usize = 4;
 
 /// Frames that an empty gathering keeps room for: a joining viewer's first write is its largest by far.
 const FRAMES_KEPT: usize = 4;
@@ -111,8 +118,11 @@ struct Gathered {
 
 #[derive(Debug)]
 struct Liveness {
-    interval: Interval,
+    timer: Pin<Box<Sleep>>,
+    /// Whom the timer wakes.
+    waker: Option<Waker>,
     heard: Instant,
+    interval: Duration,
     timeout: Duration,
 }
 
@@ -127,15 +137,21 @@ impl<S> WebSocket<S> {
             .write_buffer_size(0)
             .max_write_buffer_size(READER_ANSWERS);
         let now = Instant::now();
-        let mut interval = interval_at(now + config.ping_interval, config.ping_interval);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // As an interval's, it can't be nothing.
+        let interval = config.ping_interval.max(Duration::from_millis(1));
         Self {
             io,
             reader: tungstenite::WebSocket::from_raw_socket(memory, Role::Server, Some(limits)),
             unread: true,
             gathered: VecDeque::new(),
             gathered_bytes: 0,
-            liveness: Liveness { interval, heard: now, timeout: config.ping_timeout },
+            liveness: Liveness {
+                timer: Box::pin(sleep_until(now + interval)),
+                waker: None,
+                heard: now,
+                interval,
+                timeout: config.ping_timeout,
+            },
         }
     }
 
@@ -161,8 +177,12 @@ impl<S> WebSocket<S> {
                 break;
             }
         }
-        if self.gathered.is_empty() && self.gathered.capacity() > FRAMES_KEPT {
-            self.gathered.shrink_to(FRAMES_KEPT);
+        if self.gathered.is_empty() {
+            // Begins again at its start, which the cache still holds.
+            self.gathered.clear();
+            if self.gathered.capacity() > FRAMES_KEPT {
+                self.gathered.shrink_to(FRAMES_KEPT);
+            }
         }
     }
 }
@@ -179,6 +199,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WebSocket<S> {
         self.unread = true;
         self.liveness.heard = Instant::now();
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes all that is gathered, which is little, or the first of it.
+    fn poll_write_copied(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [MaybeUninit::uninit(); COPIED_BYTES];
+        let mut copy = ReadBuf::uninit(&mut space);
+        for frame in &self.gathered {
+            copy.put_slice(frame.head());
+            copy.put_slice(&frame.body);
+        }
+        Pin::new(&mut self.io).poll_write(cx, copy.filled())
+    }
+
+    /// Writes as much of what is gathered as `SLICES` slices hold, two a frame, or the first of it.
+    fn poll_write_slices<const SLICES: usize>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut used = 0;
+        for (frame, pair) in self.gathered.iter().zip(slices.chunks_exact_mut(2)) {
+            pair[0] = IoSlice::new(frame.head());
+            pair[1] = IoSlice::new(&frame.body);
+            used += 2;
+        }
+        Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..used])
     }
 }
 
@@ -213,14 +256,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> MessagePipe for WebSocket<S> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         while !self.gathered.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 2 * WRITE_FRAMES];
-            let mut used = 0;
-            for (frame, pair) in self.gathered.iter().zip(slices.chunks_exact_mut(2)) {
-                pair[0] = IoSlice::new(frame.head());
-                pair[1] = IoSlice::new(&frame.body);
-                used += 2;
-            }
-            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..used]))?;
+            let written = if self.gathered_bytes <= COPIED_BYTES {
+                ready!(self.poll_write_copied(cx))?
+            } else if self.gathered.len() <= FEW_FRAMES {
+                ready!(self.poll_write_slices::<{ 2 * FEW_FRAMES }>(cx))?
+            } else {
+                ready!(self.poll_write_slices::<{ 2 * WRITE_FRAMES }>(cx))?
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
             }
@@ -229,14 +271,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> MessagePipe for WebSocket<S> {
         Pin::new(&mut self.io).poll_flush(cx).map_err(TransportError::from)
     }
 
-    fn poll_liveness(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_liveness(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), TransportError>> {
         loop {
-            ready!(self.liveness.interval.poll_tick(cx));
+            ready!(self.liveness.poll_timer(cx, now));
             let silent = self.liveness.heard.elapsed();
             if silent >= self.liveness.timeout {
                 return Poll::Ready(Err(TransportError::TimedOut));
             }
-            if silent >= self.liveness.interval.period() {
+            if silent >= self.liveness.interval {
                 // It is memory that is written to: only a connection that is closing can refuse.
                 let _ = self.reader.send(Message::Ping(Bytes::new()));
                 self.gather_control();
@@ -268,6 +310,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> MessagePipe for WebSocket<S> {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         ready!(self.poll_flush(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx).map_err(TransportError::from)
+    }
+}
+
+impl Liveness {
+    /// Ready once in each interval.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        // A timer that wakes this task already is not looked at each time that a frame does.
+        let due = self.timer.deadline();
+        if now < due && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            self.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.waker = None;
+        self.timer.as_mut().reset(Instant::now() + self.interval);
+        Poll::Ready(())
     }
 }
 
