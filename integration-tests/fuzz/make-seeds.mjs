@@ -11,6 +11,7 @@ import { connect, createServer } from "node:net";
 
 const clip = new URL("../../src/demo/clip.flv", import.meta.url);
 const vectors = JSON.parse(readFileSync(new URL("../vectors/rtwebsocket.json", import.meta.url)));
+const lanes = JSON.parse(readFileSync(new URL("../vectors/lanes.json", import.meta.url)));
 
 /** Longest recorded message that is worth its place. */
 const MAX_MESSAGE = 500;
@@ -114,3 +115,13 @@ function fromFfmpeg(gateway) {
 fromVectors();
 fromClip();
 if (process.argv[2]) fromFfmpeg(process.argv[2]);
+
+/** Each vector of lanes: what came on which, and how it ended. */
+for (const { name, steps } of lanes) {
+  const ends = { finish: 9, reset: 10 };
+  const input = steps.flatMap(({ lane, hex, end }) => {
+    const data = Buffer.from(hex, "hex");
+    return [u8(15, lane), u16(data.length), data, ...(end ? [u8(ends[end], lane), u16(0)] : [])];
+  });
+  write("lanes", name.replaceAll(/[^a-z0-9]+/g, "-"), input);
+}
