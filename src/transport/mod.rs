@@ -17,6 +17,8 @@ use crate::session::link::{CloseReason, LinkError};
 use crate::wire::frame::Fragment;
 use crate::wire::lane::LaneCode;
 
+#[cfg(test)]
+mod lane_tests;
 pub mod pipe_link;
 pub mod quic;
 pub mod stream_link;

@@ -12,6 +12,7 @@
 //!                       round trip now
 //! ```
 
+use std::cmp::Reverse;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -161,20 +162,19 @@ impl<M: StreamMux> StreamLink<M> {
         }
     }
 
-    /// Lets blocked lanes go on, the most urgent one first; whether any does.
+    /// Lets the most urgent one of the blocked lanes go on that can; whether there is one. What the session has for it comes
+    /// before what is pending for others.
     fn unblock(&mut self, cx: &mut Context<'_>) -> Result<bool, LinkError> {
-        let mut blocked: Vec<_> = self
-            .sending
-            .iter()
-            .filter(|sending| sending.blocked)
-            .map(|sending| (-sending.priority, sending.id))
-            .collect();
+        let blocked = self.sending.iter().filter(|sending| sending.blocked);
+        let mut blocked: Vec<_> = blocked.map(|sending| (Reverse(sending.priority), sending.id)).collect();
         blocked.sort_unstable();
-        let count = blocked.len();
         for (_, id) in blocked {
             self.push(cx, id)?;
+            if !self.sending.iter().any(|sending| sending.id == id && sending.blocked) {
+                return Ok(true);
+            }
         }
-        Ok(self.sending.iter().filter(|sending| sending.blocked).count() < count)
+        Ok(false)
     }
 
     /// Opens a lane or writes what is pending for it, as far as the transport takes it, and tells the session when that
