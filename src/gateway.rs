@@ -46,6 +46,16 @@ pub struct Addresses {
     pub unified: Option<SocketAddr>,
 }
 
+impl Addresses {
+    /// What the player is told of WebTransport: the port for everything first, which is the one that networks let through.
+    fn webtransport_offers(&self) -> Arc<[http::WebTransport]> {
+        let offer = |address: SocketAddr, path, format| http::WebTransport { port: address.port(), path, format };
+        let raw = [self.unified, self.webtransport].into_iter().flatten().map(|address| offer(address, "/wt/", "raw"));
+        let fmp4 = self.webtransport_fmp4.map(|address| offer(address, "/wt-fmp4/", "fmp4"));
+        raw.chain(fmp4).collect()
+    }
+}
+
 /// Why a gateway can't start. [`StartError::key`] says which setting to change.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -137,8 +147,7 @@ impl Gateway {
         let site = http::Site {
             registry: registry.clone(),
             certificates: Arc::clone(&certificates),
-            // UDP ports add themselves here when they are open.
-            webtransport: Arc::new([]),
+            webtransport: addresses.webtransport_offers(),
             clock,
         };
         let context = Arc::new(Context {
