@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::wire::frame::TruncatedFrame;
 use crate::wire::lane::MalformedLane;
+use crate::wire::tlv::TlvError;
 
 /// The peer broke the protocol or its limits. The session is over; nobody else's is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -14,6 +15,17 @@ pub enum PeerMisbehaved {
     /// A lane that can't be read.
     #[error(transparent)]
     Lane(#[from] MalformedLane),
+    /// The same of a client without flows.
+    #[error(transparent)]
+    MalformedTlv(#[from] TlvError),
+    /// The same client acknowledges more than it was sent.
+    #[error("an acknowledgement of {bytes} bytes, of {sent} that were sent")]
+    AckOfMore {
+        /// What it acknowledges.
+        bytes: u64,
+        /// What was sent.
+        sent: u64,
+    },
     /// A message about a flow that is not open.
     #[error("{what} for flow {flow}, which is not open")]
     UnknownFlow {

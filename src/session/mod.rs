@@ -28,6 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub mod timer;
+pub mod tlv;
 pub mod wire;
 
 use std::time::Instant;
@@ -41,6 +42,7 @@ use self::link::PathStats;
 pub use self::pipe::Pipe;
 pub use self::streams::Streams;
 pub use self::timer::Timer;
+pub use self::tlv::Tlv;
 use self::wire::Wire;
 
 /// One conversation with one peer: the flows of both sides on one wire. The module's docs state the order of calls.

@@ -122,8 +122,8 @@ impl Fragment {
         fragment
     }
 
-    /// No head yet.
-    pub(super) fn bare(body: Bytes) -> Self {
+    /// A body, and no head yet.
+    pub fn bare(body: Bytes) -> Self {
         Self { head: [0; Self::HEAD], head_len: 0, body }
     }
 
