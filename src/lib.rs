@@ -6,14 +6,15 @@
 //!
 //! ```text
 //!  RTMP ─▶ server ─▶ ingest ─▶ broadcast ─▶ delivery ─▶ session::Link ◀─ transport ◀─ server ◀─ WebSocket
-//!                (media: FLV in)          (wire: RTWebSocket bytes)
+//!                (media: FLV in, fMP4 out)  (wire: RTWebSocket bytes)
 //! ```
 //!
 //! # Layers
 //!
 //! 1. **Flows** (RTWebSocket): prioritized one-way message flows, per-flow windows, acknowledgements, abandonment, RTT.
 //! 2. **Conversation** (TC: RTMP commands over flows): connect, createStream, play, pause, onStatus.
-//! 3. **Delivery format** of a played stream: `raw`, FLV/RTMP message bodies on an audio, a video and a data flow.
+//! 3. **Delivery format** of a played stream: `raw`, FLV/RTMP message bodies on an audio, a video and a data flow; or `fmp4`,
+//!    fragmented MP4 on an audio and a video flow, or without flows, for clients that only read ([`wire::tlv`]).
 //!
 //! Imports point down this table, and siblings in one layer never import each other: `ingest`, `delivery` and `transport`
 //! meet only in `server`. `delivery` does not know that `transport` exists; `transport` does not know what media is.

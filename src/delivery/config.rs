@@ -33,6 +33,9 @@ pub struct Config {
     /// From how many queued bytes on a viewer is given no more frames. Default 512 KiB: 0.6 s, the life of a video
     /// frame, at 7 Mbit/s; less would keep audio waiting behind video. The bytes are shared with other viewers.
     pub queue_bytes: ByteSize,
+    /// Frames of a segment in the format `fmp4`. Default 1: each more is a frame's duration of delay, for a hundred bytes
+    /// saved. From 1 to 60.
+    pub segment_frames: usize,
     /// The delay that players are asked to keep.
     pub target_delay: TargetDelay,
     /// What a stream keeps for viewers that join or lag.
@@ -60,6 +63,7 @@ impl Default for Config {
             previous_group_start_by_margin: Duration::from_millis(100),
             wait_for_publisher: Duration::from_secs(5),
             queue_bytes: ByteSize::kib(512),
+            segment_frames: 1,
             target_delay: TargetDelay::default(),
             cache: broadcast::Config::default(),
         }

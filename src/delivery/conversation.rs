@@ -24,6 +24,7 @@ use tracing::info;
 
 use super::Config;
 use super::error::Over;
+use super::formats::Format;
 use super::outlet::lasting;
 use super::play::{Request, Stream};
 use super::publish::{self, Publication, Rejection, is_media};
@@ -309,7 +310,7 @@ impl<'a> Conversation<'a> {
                 self.unpublish(flows, id)
             }
             "pause" => {
-                stream.pause(self.registry, flag.unwrap_or(false), now);
+                stream.pause(self.registry, self.config, flag.unwrap_or(false), now);
                 Ok(())
             }
             "receiveAudio" => {
@@ -317,7 +318,7 @@ impl<'a> Conversation<'a> {
                 Ok(())
             }
             "receiveVideo" => {
-                stream.receive_video(self.registry, flag.unwrap_or(true), now);
+                stream.receive_video(self.registry, self.config, flag.unwrap_or(true), now);
                 Ok(())
             }
             _ => stream.answer(flows, &failed(command, "Method not found")),
@@ -388,16 +389,16 @@ impl<'a> Conversation<'a> {
             stream.stop(flows, now);
             stream.notify(flows, Info::new(Status::PlayFailed, why).with("detail", name))
         };
-        if query.format.as_deref().is_some_and(|format| format != "raw") {
-            return refuse(stream, flows, "This format is not available; format=raw is");
-        }
+        let Some(format) = query.format.as_deref().map_or(Some(Format::default()), Format::named) else {
+            return refuse(stream, flows, "This format is not available; format=raw and format=fmp4 are");
+        };
         let app = control.app.as_deref().unwrap_or_default();
         let path = match StreamPath::new(app, name) {
             Ok(path) => path,
             Err(error) => return refuse(stream, flows, &error.to_string()),
         };
         control.write(flows, UserControl::StreamBegin(id).encode())?;
-        let request = Request { path, name: name.to_owned(), query, epoch: self.epoch };
+        let request = Request { path, name: name.to_owned(), format, query, epoch: self.epoch };
         stream.play(flows, self.registry, self.config, request, now)
     }
 }

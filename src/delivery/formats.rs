@@ -1,25 +1,42 @@
 //! What a unit becomes on which flow.
 //!
-//! `raw`: the RTMP message as it is, audio on one flow and video on another, configurations as the flow's preamble.
+//! | format | unit | flow |
+//! |---|---|---|
+//! | `raw` | the RTMP message as it is | audio on one, video on another |
+//! | `fmp4` | the broadcast's packaged form of it: [`tlv`] | the same, and they say that they are |
+//!
+//! Configurations are the flow's preamble. Data and statuses are on the stream's data flow in both.
 //!
 //! Invariant: while a publisher stays, a configuration that is the same as the last one is never sent again. Genuine
 //! clients take even an identical AVC configuration for a reason to drop pictures until the next key frame.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::error::Over;
-use super::outlet::{Outlet, Written};
-use super::policy;
-use crate::broadcast::Frame;
+use super::outlet::{Carries, Outlet, Written};
+use super::{Config, policy};
+use crate::broadcast::{Frame, Registry, StreamPath, Subscriber};
 use crate::media::{MESSAGE_HEADER_LEN, Track, UnitKind};
 use crate::session::{Deadline, Flows, GroupId, Message, RecvFlow, SendFlow};
 use crate::wire::tc::StreamId;
+use crate::wire::tlv;
 
-/// The audio and the video flow of a stream played as `raw`.
+/// In which form a stream is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Format {
+    /// FLV/RTMP message bodies.
+    #[default]
+    Raw,
+    /// Fragmented MP4.
+    Fmp4,
+}
+
+/// The audio and the video flow of a played stream.
 #[derive(Debug)]
-pub(super) struct Raw {
+pub(super) struct Tracks {
+    format: Format,
     audio: Lane,
     video: Lane,
 }
@@ -35,10 +52,44 @@ struct Lane {
     configuration: Bytes,
 }
 
-impl Raw {
+impl Format {
+    /// The format of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "raw" => Some(Self::Raw),
+            "fmp4" => Some(Self::Fmp4),
+            _ => None,
+        }
+    }
+
+    /// The delay that players are asked to keep.
+    pub(super) fn target_delay(self, config: &Config) -> Duration {
+        match self {
+            Self::Raw => config.target_delay.raw,
+            Self::Fmp4 => config.target_delay.fmp4,
+        }
+    }
+
+    /// Attaches to a stream in this form.
+    pub(super) fn subscribe(self, registry: &Registry, config: &Config, path: &StreamPath) -> Subscriber {
+        match self {
+            Self::Raw => registry.subscribe(path),
+            Self::Fmp4 => registry.subscribe_packaged(path, config.segment_frames),
+        }
+    }
+}
+
+impl Tracks {
     /// Flows of `stream`, opened when there is something for them.
-    pub(super) fn new(stream: StreamId, control: RecvFlow) -> Self {
-        Self { audio: Lane::new(stream, control, Track::Audio), video: Lane::new(stream, control, Track::Video) }
+    pub(super) fn new(format: Format, stream: StreamId, control: RecvFlow) -> Self {
+        let lane = |track, packaged| {
+            let carries = match format {
+                Format::Raw => Carries::Tc,
+                Format::Fmp4 => Carries::Tlv(packaged),
+            };
+            Lane::new(carries, stream, control, track)
+        };
+        Self { format, audio: lane(Track::Audio, tlv::Track::Audio), video: lane(Track::Video, tlv::Track::Video) }
     }
 
     /// Queues an audio or video frame. A key frame brings forward the deadlines of what came before it to `previous`.
@@ -88,16 +139,16 @@ impl Raw {
         self.video.outlet.handle_rejected(flow);
     }
 
-    /// The audio flow, once it is open.
+    /// The audio flow, once it is open, if user control messages may be sent on it.
     pub(super) fn audio(&mut self) -> Option<&mut Outlet> {
-        Some(&mut self.audio.outlet).filter(|outlet| outlet.is_open())
+        Some(&mut self.audio.outlet).filter(|outlet| outlet.is_open() && self.format == Format::Raw)
     }
 }
 
 impl Lane {
-    fn new(stream: StreamId, control: RecvFlow, track: Track) -> Self {
+    fn new(carries: Carries, stream: StreamId, control: RecvFlow, track: Track) -> Self {
         Self {
-            outlet: Outlet::new(stream, control, policy::priority(track)),
+            outlet: Outlet::new(carries, stream, control, policy::priority(track)),
             group: GroupId::default(),
             stream_group: None,
             configuration: Bytes::new(),
@@ -112,7 +163,8 @@ impl Lane {
         previous: Option<Deadline>,
     ) -> Result<Written, Over> {
         if frame.kind == UnitKind::Configuration {
-            // The header holds the time, which changes though the configuration does not.
+            // A raw one's header holds the time, which changes though the configuration does not. That of the other form
+            // is as long.
             let body = frame.message.get(MESSAGE_HEADER_LEN..).map(|body| frame.message.slice_ref(body));
             let body = body.unwrap_or_default();
             if body == self.configuration {

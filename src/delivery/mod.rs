@@ -27,6 +27,7 @@ use tokio::time::sleep_until;
 
 pub use self::config::{Config, TargetDelay};
 use self::conversation::Conversation;
+pub use self::query::percent_decode;
 use crate::broadcast::{Item, Registry};
 use crate::clock::Clock;
 use crate::session::Event;

@@ -6,6 +6,7 @@ use super::error::Over;
 use crate::session::error::WriteError;
 use crate::session::{Deadline, Flows, GroupId, Message, Priority, RecvFlow, SendFlow};
 use crate::wire::tc::{FlowMetadata, StreamId};
+use crate::wire::tlv;
 
 /// Most bytes that wait on a flow before something more is told on it. Stops floods of commands whose answers are not read
 /// from filling memory; twice what the stream itself, by [`Config::queue_bytes`](super::Config::queue_bytes), has there at most.
@@ -16,10 +17,20 @@ const MAX_UNREAD: usize = 1 << 20;
 /// It answers the viewer's control flow: genuine clients reject one that answers their stream's flow, or none.
 #[derive(Debug)]
 pub(super) struct Outlet {
+    carries: Carries,
     stream: StreamId,
     answers: RecvFlow,
     priority: Priority,
     state: State,
+}
+
+/// In which form a flow's messages are, which its metadata says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// RTMP messages.
+    Tc,
+    /// A track's messages of the format `fmp4`.
+    Tlv(tlv::Track),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +53,8 @@ pub(super) enum Written {
 
 impl Outlet {
     /// A flow of `stream` to be opened.
-    pub(super) fn new(stream: StreamId, answers: RecvFlow, priority: Priority) -> Self {
-        Self { stream, answers, priority, state: State::Unopened }
+    pub(super) fn new(carries: Carries, stream: StreamId, answers: RecvFlow, priority: Priority) -> Self {
+        Self { carries, stream, answers, priority, state: State::Unopened }
     }
 
     /// Queues a message.
@@ -114,7 +125,10 @@ impl Outlet {
     fn flow(&mut self, flows: &mut Flows) -> Result<Option<SendFlow>, Over> {
         match self.state {
             State::Unopened => {
-                let metadata = FlowMetadata::new(self.stream).encode();
+                let metadata = match self.carries {
+                    Carries::Tc => FlowMetadata::new(self.stream).encode(),
+                    Carries::Tlv(track) => tlv::flow_metadata(track, self.stream),
+                };
                 let flow = flows.open(metadata, self.priority, Some(self.answers))?;
                 self.state = State::Open(flow);
                 Ok(Some(flow))

@@ -15,9 +15,9 @@ use std::time::Instant;
 
 use super::Config;
 use super::error::Over;
-use super::formats::Raw;
+use super::formats::{Format, Tracks};
 use super::measure::Teller;
-use super::outlet::{Outlet, Written, lasting};
+use super::outlet::{Carries, Outlet, Written, lasting};
 use super::policy::{self, Lifetimes};
 use super::query::Query;
 use crate::broadcast::{Frame, Item, Registry, StreamPath, Subscriber};
@@ -31,8 +31,10 @@ use crate::wire::tc::{Command, Data, Info, Status, StreamId, UserControl};
 /// A message stream made by `createStream`.
 #[derive(Debug)]
 pub(super) struct Stream {
+    id: StreamId,
+    control: RecvFlow,
     data: Outlet,
-    raw: Raw,
+    tracks: Tracks,
     playing: Option<Playing>,
     paused: bool,
     wants_audio: bool,
@@ -48,6 +50,7 @@ struct Playing {
     path: StreamPath,
     /// The name in the viewer's words.
     name: String,
+    format: Format,
     lifetimes: Lifetimes,
     /// When it joined or was moved to the newest group: what came before is as fresh as what came then.
     started: Instant,
@@ -70,7 +73,9 @@ pub(super) struct Request {
     pub(super) path: StreamPath,
     /// Its name as the viewer said it.
     pub(super) name: String,
-    /// The viewer's wishes.
+    /// In which form.
+    pub(super) format: Format,
+    /// The viewer's other wishes.
     pub(super) query: Query,
     /// What the gateway's clock is told by.
     pub(super) epoch: Epoch,
@@ -80,8 +85,10 @@ impl Stream {
     /// A stream that does nothing yet. Its flows will answer the viewer's flow `control`.
     pub(super) fn new(id: StreamId, control: RecvFlow) -> Self {
         Self {
-            data: Outlet::new(id, control, policy::priority(Track::Data)),
-            raw: Raw::new(id, control),
+            id,
+            control,
+            data: Outlet::new(Carries::Tc, id, control, policy::priority(Track::Data)),
+            tracks: Tracks::new(Format::Raw, id, control),
             playing: None,
             paused: false,
             wants_audio: true,
@@ -102,13 +109,14 @@ impl Stream {
         request: Request,
         now: Instant,
     ) -> Result<(), Over> {
-        let Request { path, name, query, epoch } = request;
+        let Request { path, name, format, query, epoch } = request;
         self.stop(flows, now);
         // A viewer that plays anew may have new decoders: new flows begin with the configurations again.
-        self.raw.finish(flows);
+        self.tracks.finish(flows);
+        self.tracks = Tracks::new(format, self.id, self.control);
         self.paused = false;
         self.notify(flows, Info::new(Status::PlayReset, "Playing and resetting").with("detail", name.as_str()))?;
-        let target_delay = u32::try_from(config.target_delay.raw.as_millis()).unwrap_or(u32::MAX);
+        let target_delay = u32::try_from(format.target_delay(config).as_millis()).unwrap_or(u32::MAX);
         let start = Info::new(Status::PlayStart, "Started playing")
             .with("detail", name.as_str())
             .with("targetDelay", target_delay);
@@ -116,9 +124,10 @@ impl Stream {
         let access = Data::new("|RtmpSampleAccess", vec![Value::Boolean(true), Value::Boolean(true)]);
         self.data.tell(flows, access.encode(0))?;
         self.playing = Some(Playing {
-            subscriber: registry.subscribe(&path),
+            subscriber: format.subscribe(registry, config, &path),
             path,
             name,
+            format,
             lifetimes: Lifetimes::new(config, &query),
             started: now,
             resumed: None,
@@ -134,21 +143,21 @@ impl Stream {
     /// Stops playing. The flows stay open for what is played next.
     pub(super) fn stop(&mut self, flows: &mut Flows, now: Instant) {
         if self.playing.take().is_some() {
-            self.raw.clear(flows, now);
+            self.tracks.clear(flows, now);
         }
     }
 
     /// Stops playing and closes all flows.
     pub(super) fn close(&mut self, flows: &mut Flows, now: Instant) {
         self.stop(flows, now);
-        self.raw.finish(flows);
+        self.tracks.finish(flows);
         self.data.finish(flows);
     }
 
     /// Withholds audio and video, or gives them again from the newest group on.
-    pub(super) fn pause(&mut self, registry: &Registry, paused: bool, now: Instant) {
+    pub(super) fn pause(&mut self, registry: &Registry, config: &Config, paused: bool, now: Instant) {
         if self.paused && !paused {
-            self.rejoin(registry, now);
+            self.rejoin(registry, config, now);
         }
         self.paused = paused;
     }
@@ -159,9 +168,9 @@ impl Stream {
     }
 
     /// Withholds video, or gives it again from the newest group on.
-    pub(super) fn receive_video(&mut self, registry: &Registry, wanted: bool, now: Instant) {
+    pub(super) fn receive_video(&mut self, registry: &Registry, config: &Config, wanted: bool, now: Instant) {
         if wanted && !self.wants_video {
-            self.rejoin(registry, now);
+            self.rejoin(registry, config, now);
         }
         self.wants_video = wanted;
     }
@@ -200,7 +209,7 @@ impl Stream {
                 if std::mem::replace(&mut playing.published, true) {
                     return Ok(());
                 }
-                self.raw.handle_online();
+                self.tracks.handle_online();
                 let info =
                     Info::new(Status::PlayPublishNotify, "Being published").with("detail", playing.name.as_str());
                 self.notify(flows, info)
@@ -233,7 +242,7 @@ impl Stream {
     /// Takes in that the viewer rejected a flow.
     pub(super) fn handle_rejected(&mut self, flow: SendFlow) {
         self.data.handle_rejected(flow);
-        self.raw.handle_rejected(flow);
+        self.tracks.handle_rejected(flow);
     }
 
     /// When to call [`Stream::handle_timeout`].
@@ -246,9 +255,9 @@ impl Stream {
         self.playing.as_mut().map(|playing| &mut playing.subscriber)
     }
 
-    fn rejoin(&mut self, registry: &Registry, now: Instant) {
+    fn rejoin(&mut self, registry: &Registry, config: &Config, now: Instant) {
         if let Some(playing) = &mut self.playing {
-            playing.subscriber = registry.subscribe(&playing.path);
+            playing.subscriber = playing.format.subscribe(registry, config, &playing.path);
             playing.started = now;
             playing.resumed = None;
             playing.needs_key = true;
@@ -269,7 +278,7 @@ impl Stream {
             (Track::Data, _) => return self.data.write(flows, lasting(frame.message)).map(|_: Written| ()),
             (_, UnitKind::Audio) => {
                 let repeated = received < playing.started && playing.last_audio >= Some(timestamp);
-                let audible = policy::is_audible(received, playing.started, config.target_delay.raw);
+                let audible = policy::is_audible(received, playing.started, playing.format.target_delay(config));
                 if self.paused || !self.wants_audio || repeated || !audible {
                     return Ok(());
                 }
@@ -289,7 +298,7 @@ impl Stream {
         let written = if policy::is_late(deadline, now) {
             Written::Lost
         } else {
-            self.raw.write(flows, frame, deadline, playing.lifetimes.previous_group(now))?
+            self.tracks.write(flows, frame, deadline, playing.lifetimes.previous_group(now))?
         };
         match (kind, written) {
             (UnitKind::Audio, Written::Queued) => playing.last_audio = Some(timestamp),
@@ -313,7 +322,7 @@ impl Stream {
     /// Makes the viewer hand up nothing more from the audio or the data flow until it has come this far on both. One
     /// flow that waits for another that isn't there would stall for good, so both must be open.
     fn sync(&mut self, flows: &mut Flows) -> Result<(), Over> {
-        let (true, Some(audio)) = (self.data.is_open(), self.raw.audio()) else { return Ok(()) };
+        let (true, Some(audio)) = (self.data.is_open(), self.tracks.audio()) else { return Ok(()) };
         let sync = UserControl::FlowSync { id: self.next_sync, count: 2 }.encode();
         self.next_sync = self.next_sync.wrapping_add(1);
         audio.tell(flows, sync.clone())?;

@@ -5,7 +5,7 @@
 //! | `audioLifetime` `videoLifetime` `finishByMargin` `previousGopStartByMargin` | seconds | [`Config`](super::Config) |
 //! | `expirePreviousGop` | `0`, `no`, `false`: off | on |
 //! | `asis` | | accepted; timestamps are the stream's own in any case |
-//! | `format` | `raw` | `raw` |
+//! | `format` | `raw`, `fmp4` | `raw` |
 //! | `clock` | `1`, `yes`, `true`: the gateway's clock is told, see [`measure`](super::measure) | off |
 //!
 //! Keys are those of tcserver (zenomt/rtmfp-cpp), `format` and `clock`. `&`, `?` and `;` separate; the later of two wins; what is
@@ -66,7 +66,7 @@ pub(super) fn split(name: &str) -> (&str, &str) {
 }
 
 /// Decodes `%xx`. A `%` without two digits stays; what is not UTF-8 then becomes U+FFFD.
-pub(super) fn percent_decode(text: &str) -> Cow<'_, str> {
+pub fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

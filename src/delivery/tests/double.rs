@@ -1,11 +1,12 @@
 //! The doubles: a link, a viewer and a publisher.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use mp4_atom::{Decode, Moof};
 use tokio::select;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
@@ -20,6 +21,7 @@ use crate::session::link::{CloseReason, Link, LinkError, PathStats};
 use crate::session::{self, Event, Flows, Pipe, Priority, RecvFlow, SendFlow, Session};
 use crate::wire::amf0::Value;
 use crate::wire::tc::{Command, Content, FlowMetadata, Message, StreamId, UserControl};
+use crate::wire::tlv;
 
 const WINDOW: u64 = 1 << 20;
 
@@ -107,6 +109,35 @@ impl Link for End {
     }
 }
 
+/// The type of message that a whole message of a flow of the format `fmp4` is shown as.
+const PACKAGED: u8 = 0xff;
+
+/// As [`Heard::word`], of both formats alike.
+fn packaged_word(mut payload: Bytes) -> String {
+    let mut word = String::new();
+    while let Some(message) = tlv::Message::decode(&mut payload, u32::MAX).unwrap() {
+        match message {
+            tlv::Message::Init { codec, .. } => word += if codec.starts_with("avc1") { "V" } else { "A" },
+            tlv::Message::Keyframe { .. } => word += "K",
+            tlv::Message::Segment(segment) if word == "K" => word += &decode_time(&segment).to_string(),
+            tlv::Message::Segment(segment) => word = format!("d{}", decode_time(&segment)),
+            tlv::Message::Audio(segment) => word = format!("a{}", (decode_time(&segment) * 10 + 220) / 441),
+            other => panic!("{other:?}"),
+        }
+    }
+    word
+}
+
+fn decode_time(segment: &Bytes) -> u64 {
+    let moof = Moof::decode(&mut &segment[..]).unwrap();
+    moof.traf[0].tfdt.as_ref().unwrap().base_media_decode_time
+}
+
+/// A configuration of H.264, 640×360.
+const AVC: &[u8] =
+    b"\x17\0\0\0\0\x01\x4d\x40\x1f\xff\xe1\x00\x1a\x67\x4d\x40\x1f\xa6\x11\x02\x80\xbf\xe5\xc0\x44\x00\x00\x03\x00\
+    \x04\x00\x00\x03\x00\xf2\x3c\x60\xc8\x46\x01\x00\x06\x68\xe8\x43\x0b\x2c\x80";
+
 /// Something the gateway said.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Heard {
@@ -133,6 +164,7 @@ impl Heard {
                 (0x17, _) => format!("K{time}"),
                 _ => format!("d{time}"),
             },
+            Content::Other { message_type: PACKAGED, body } => packaged_word(body.clone()),
             other => format!("{other:?}"),
         }
     }
@@ -152,6 +184,8 @@ pub(super) struct Viewer {
     pub(super) rate: Arc<AtomicU32>,
     server_control: Option<RecvFlow>,
     flows: HashMap<RecvFlow, StreamId>,
+    /// Those of them that carry the format `fmp4`.
+    packaged: HashSet<RecvFlow>,
     pub(super) rejected: Vec<SendFlow>,
     pub(super) closed: Vec<RecvFlow>,
     task: JoinHandle<Result<(), LinkError>>,
@@ -175,6 +209,7 @@ impl Viewer {
             rate,
             server_control: None,
             flows: HashMap::new(),
+            packaged: HashSet::new(),
             rejected: vec![],
             closed: vec![],
             task,
@@ -256,7 +291,13 @@ impl Viewer {
         loop {
             match self.end.next().await.ok()? {
                 Event::Opened { flow, metadata, answers } => {
-                    let stream = FlowMetadata::decode(metadata).unwrap().stream;
+                    let stream = match tlv::read_flow_metadata(&metadata) {
+                        Some((_, stream)) => {
+                            self.packaged.insert(flow);
+                            stream
+                        }
+                        None => FlowMetadata::decode(metadata).unwrap().stream,
+                    };
                     assert_eq!(answers, Some(self.control), "genuine clients reject it otherwise");
                     if self.server_control.is_none() {
                         assert_eq!(stream, StreamId::CONTROL);
@@ -266,7 +307,11 @@ impl Viewer {
                     self.end.flows().accept(flow, WINDOW);
                 }
                 Event::Message { flow, payload } => {
-                    let message = Message::decode(payload).unwrap();
+                    let message = if self.packaged.contains(&flow) {
+                        Message { timestamp: 0, content: Content::Other { message_type: PACKAGED, body: payload } }
+                    } else {
+                        Message::decode(payload).unwrap()
+                    };
                     return Some(Heard { stream: self.flows[&flow], flow, message, at: Clock.now() });
                 }
                 Event::Closed { flow } => self.closed.push(flow),
@@ -295,7 +340,7 @@ pub(super) fn append(publisher: &mut Publisher, units: &[(char, u64)]) {
 /// The same with `size` bytes more.
 pub(super) fn append_sized(publisher: &mut Publisher, letter: char, time: u64, size: usize) {
     let (track, kind, body): (_, _, &[u8]) = match letter {
-        'V' => (Track::Video, UnitKind::Configuration, b"\x17\0\0\0\0"),
+        'V' => (Track::Video, UnitKind::Configuration, AVC),
         'A' => (Track::Audio, UnitKind::Configuration, b"\xaf\0\x12\x10"),
         'K' => (Track::Video, UnitKind::Key, b"\x17\x01\0\0\0"),
         'd' => (Track::Video, UnitKind::Delta, b"\x27\x01\0\0\0"),

@@ -2,5 +2,6 @@
 
 mod conversation;
 mod double;
+mod fmp4;
 mod playing;
 mod publishing;
