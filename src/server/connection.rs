@@ -3,21 +3,24 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
-use tracing::{Span, debug};
+use tracing::{Span, debug, field};
 
+use super::dialect::Dialect;
 use super::http::{self, Via};
-use super::{Context, Shutdown, upgrade, viewer};
+use super::upgrade::{self, Answer};
+use super::{Context, Shutdown, viewer};
+use crate::session::{Session, tlv};
 use crate::transport::pipe_link::PipeLink;
 use crate::transport::websocket::WebSocket;
 
@@ -38,19 +41,25 @@ pub(super) async fn serve<S>(socket: S, via: Via, context: &Context, shutdown: S
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    if let Some((socket, leftover)) = Box::pin(serve_pages(socket, via, context, shutdown.clone())).await {
-        Span::current().record("transport", "rtwebsocket");
-        Box::pin(serve_viewer(socket, leftover, context, shutdown)).await;
+    if let Some((socket, leftover, dialect)) = Box::pin(serve_pages(socket, via, context, shutdown.clone())).await {
+        Span::current().record("transport", field::display(&dialect));
+        match dialect {
+            Dialect::RtWebSocket { .. } => Box::pin(serve_flows(socket, leftover, context, shutdown)).await,
+            Dialect::WebSocketStream(request) | Dialect::WebSocket(request) => {
+                Box::pin(serve_stream(socket, leftover, request, context, shutdown)).await;
+            }
+        }
     }
 }
 
-/// Serves pages. When the connection has become WebSocket's, gives its socket, and what was read behind the request.
-async fn serve_pages<S>(socket: S, via: Via, context: &Context, mut shutdown: Shutdown) -> Option<(S, Vec<u8>)>
+/// Serves pages. When the connection has become WebSocket's, gives its socket, what was read behind the request, and what is
+/// to be spoken.
+async fn serve_pages<S>(socket: S, via: Via, context: &Context, mut shutdown: Shutdown) -> Option<(S, Vec<u8>, Dialect)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let is_upgraded = AtomicBool::new(false);
-    let service = service_fn(|request| answer(request, via, context, &is_upgraded));
+    let upgraded = OnceLock::new();
+    let service = service_fn(|request| answer(request, via, context, &upgraded));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(context.limits.header_timeout)
@@ -76,16 +85,16 @@ where
     }
     let Parts { io, read_buf, .. } = connection.into_parts();
     let mut socket = io.into_inner();
-    if is_upgraded.load(Ordering::Relaxed) {
+    if let Some(dialect) = upgraded.into_inner() {
         // A copy, mostly of nothing: the buffer it lies in would live as long as the viewer.
-        return Some((socket, read_buf.to_vec()));
+        return Some((socket, read_buf.to_vec(), dialect));
     }
     // TLS says goodbye; a peer that doesn't take it is not waited for.
     let _ = timeout(GOODBYE, socket.shutdown()).await;
     None
 }
 
-async fn serve_viewer<S>(socket: S, leftover: Vec<u8>, context: &Context, shutdown: Shutdown)
+async fn serve_flows<S>(socket: S, leftover: Vec<u8>, context: &Context, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -94,17 +103,34 @@ where
     viewer::serve(PipeLink::new(pipe, context.session.clone(), context.clock), context, shutdown).await;
 }
 
+async fn serve_stream<S>(socket: S, leftover: Vec<u8>, request: tlv::Request, context: &Context, shutdown: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let pipe = WebSocket::new(socket, &context.websocket, &leftover);
+    drop(leftover);
+    let session = Session::playing(context.session.clone(), request);
+    viewer::serve(PipeLink::with(session, pipe, context.clock), context, shutdown).await;
+}
+
 fn answer<'a>(
     request: Request<Incoming>,
     via: Via,
     context: &'a Context,
-    is_upgraded: &AtomicBool,
+    upgraded: &OnceLock<Dialect>,
 ) -> Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send + 'a>> {
     let (head, body) = request.into_parts();
     if http::is_served(&head, via)
-        && let Some(response) = upgrade::answer(&head)
+        && let Some(answer) = upgrade::answer(&head)
     {
-        is_upgraded.store(response.status() == StatusCode::SWITCHING_PROTOCOLS, Ordering::Relaxed);
+        let response = match answer {
+            Answer::Refused(response) => response,
+            Answer::Accepted(response, dialect) => {
+                // The last answer of this connection, and the only one of its kind.
+                let _ = upgraded.set(dialect);
+                response
+            }
+        };
         return Box::pin(async { Ok(response) });
     }
     let request = Request::from_parts(head, body);

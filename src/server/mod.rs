@@ -5,6 +5,7 @@
 
 mod connection;
 pub mod detect;
+pub mod dialect;
 mod dispatch;
 mod h3;
 pub mod http;

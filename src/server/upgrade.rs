@@ -3,8 +3,7 @@
 //! | what | specification |
 //! |---|---|
 //! | opening handshake, server's side | RFC 6455 §4.2 |
-//! | subprotocols | RFC 6455 §11.3.4 |
-//! | `rtwebsocket`, or none | RTWebSocket: genuine clients offer none |
+//! | subprotocols | RFC 6455 §11.3.4, and [`dialect`](super::dialect) |
 
 use axum::body::Body;
 use axum::http::header::{
@@ -14,41 +13,41 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// The subprotocol of RTWebSocket.
-const RTWEBSOCKET: &str = "rtwebsocket";
-
-/// Where other protocols over WebSocket will be: no place for RTWebSocket.
-const RESERVED: &str = "/ws/";
+use super::dialect::{Dialect, Refusal, tokens};
 
 /// Length of a `Sec-WebSocket-Key`: 16 bytes in base64.
 const KEY_LEN: usize = 24;
 
-/// The answer to a request for WebSocket: 101, after which the connection is WebSocket's, or a refusal. `None` for any other
-/// request.
-pub fn answer(request: &Parts) -> Option<Response<Body>> {
+/// What becomes of a request for WebSocket.
+#[derive(Debug)]
+pub enum Answer {
+    /// 101, after which the connection speaks this.
+    Accepted(Response<Body>, Dialect),
+    /// Anything else.
+    Refused(Response<Body>),
+}
+
+/// The answer to a request for WebSocket; `None` for any other request.
+pub fn answer(request: &Parts) -> Option<Answer> {
     (request.method == Method::GET && lists(request, &UPGRADE, "websocket")).then(|| accept(request))
 }
 
-fn accept(request: &Parts) -> Response<Body> {
+fn accept(request: &Parts) -> Answer {
     if request.version != Version::HTTP_11 || !lists(request, &CONNECTION, "upgrade") {
         return refuse(StatusCode::BAD_REQUEST, "a WebSocket handshake needs HTTP/1.1 and Connection: Upgrade");
     }
     if request.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        let mut response = refuse(StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is spoken");
+        let mut response = refusal(StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is spoken");
         response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return response;
+        return Answer::Refused(response);
     }
     let Some(key) = request.headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_LEN) else {
         return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or too short");
     };
-    if request.uri.path().starts_with(RESERVED) {
-        return refuse(StatusCode::NOT_FOUND, "no such WebSocket");
-    }
-    let offers_any = request.headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
-    let offers_ours = lists(request, &SEC_WEBSOCKET_PROTOCOL, RTWEBSOCKET);
-    if offers_any && !offers_ours {
-        return refuse(StatusCode::BAD_REQUEST, "the only subprotocol here is rtwebsocket");
-    }
+    let dialect = match Dialect::of(request) {
+        Ok(dialect) => dialect,
+        Err(Refusal { status, reason }) => return refuse(status, reason),
+    };
     let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) else {
         return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is not base64");
     };
@@ -58,13 +57,17 @@ fn accept(request: &Parts) -> Response<Body> {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    if offers_ours {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(RTWEBSOCKET));
+    if let Some(subprotocol) = dialect.subprotocol() {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     }
-    response
+    Answer::Accepted(response, dialect)
 }
 
-fn refuse(status: StatusCode, reason: &'static str) -> Response<Body> {
+fn refuse(status: StatusCode, reason: &'static str) -> Answer {
+    Answer::Refused(refusal(status, reason))
+}
+
+fn refusal(status: StatusCode, reason: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(reason));
     *response.status_mut() = status;
     response
@@ -72,8 +75,7 @@ fn refuse(status: StatusCode, reason: &'static str) -> Response<Body> {
 
 /// Whether a field that is a list of tokens holds this one, whatever its case.
 fn lists(request: &Parts, field: &HeaderName, token: &str) -> bool {
-    let values = request.headers.get_all(field).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+    tokens(request, field).iter().any(|item| item == token)
 }
 
 #[cfg(test)]
@@ -92,15 +94,21 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn response(request: &Parts) -> Response<Body> {
+        match answer(request).unwrap() {
+            Answer::Accepted(response, _) | Answer::Refused(response) => response,
+        }
+    }
+
     fn offering(protocols: &'static str) -> Response<Body> {
         let mut request = handshake("/live");
         request.headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocols));
-        answer(&request).unwrap()
+        response(&request)
     }
 
     #[test]
     fn the_specification_s_example_is_answered_as_it_says() {
-        let response = answer(&handshake("/live")).unwrap();
+        let response = response(&handshake("/live"));
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(!response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL));
@@ -135,12 +143,14 @@ mod tests {
         ] {
             let mut request = handshake("/live");
             request.headers.remove(&field);
-            assert_eq!(answer(&request).unwrap().status(), status, "{field}");
+            assert_eq!(response(&request).status(), status, "{field}");
         }
     }
 
     #[test]
-    fn the_reserved_paths_are_not_found() {
-        assert_eq!(answer(&handshake("/ws/live/demo")).unwrap().status(), StatusCode::NOT_FOUND);
+    fn a_stream_s_path_is_accepted_and_says_what_is_spoken() {
+        let answer = answer(&handshake("/ws/live/demo")).unwrap();
+        assert!(matches!(answer, Answer::Accepted(_, Dialect::WebSocket(_))), "{answer:?}");
+        assert_eq!(response(&handshake("/ws/live")).status(), StatusCode::NOT_FOUND);
     }
 }

@@ -1,24 +1,27 @@
-//! `PipeLink`: drives a `Session<Pipe>` over a pipe of messages. It alone keeps the session's contract on this side.
+//! `PipeLink`: drives a session over a pipe of messages: a `Session<Pipe>`, or a `Session<Tlv>`. It alone keeps the session's contract on this side.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::MessagePipe;
 use crate::clock::Clock;
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
+use crate::session::wire::Wire;
 use crate::session::{Config, Event, Flows, Pipe, Session};
+use crate::wire::frame::Fragment;
 
 /// The longest that a goodbye may take: a peer that does not read is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A session on a pipe of messages.
 #[derive(Debug)]
-pub struct PipeLink<P> {
-    session: Session<Pipe>,
+pub struct PipeLink<P, W = Pipe> {
+    session: Session<W>,
     pipe: P,
     clock: Clock,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -27,7 +30,14 @@ pub struct PipeLink<P> {
 impl<P: MessagePipe> PipeLink<P> {
     /// A link before its first byte.
     pub fn new(pipe: P, config: Config, clock: Clock) -> Self {
-        Self { session: Session::new(config), pipe, clock, timer: None }
+        Self::with(Session::new(config), pipe, clock)
+    }
+}
+
+impl<P: MessagePipe, W: Wire<Input = Bytes, Transmit = Fragment>> PipeLink<P, W> {
+    /// A link for a session before its first byte.
+    pub fn with(session: Session<W>, pipe: P, clock: Clock) -> Self {
+        Self { session, pipe, clock, timer: None }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
@@ -99,7 +109,7 @@ impl<P: MessagePipe> PipeLink<P> {
     }
 }
 
-impl<P: MessagePipe> Link for PipeLink<P> {
+impl<P: MessagePipe, W: Wire<Input = Bytes, Transmit = Fragment> + Send> Link for PipeLink<P, W> {
     fn next(&mut self) -> impl Future<Output = Result<Event, LinkError>> + Send {
         poll_fn(|cx| self.poll_next(cx))
     }
