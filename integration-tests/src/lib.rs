@@ -21,6 +21,7 @@ pub mod stage;
 pub mod stamp;
 pub mod stranger;
 pub mod tls;
+pub mod tlv;
 pub mod transport;
 pub mod viewer;
 mod websocket;

@@ -40,10 +40,21 @@ pub(crate) struct WebSocket {
 
 impl WebSocket {
     /// Asks for the upgrade and checks the answer.
-    pub(crate) async fn connect(mut stream: Box<dyn Stream>, host: &str, path: &str) -> Result<Self> {
+    pub(crate) async fn connect(stream: Box<dyn Stream>, host: &str, path: &str) -> Result<Self> {
+        Self::offer(stream, host, path, None).await
+    }
+
+    /// The same, offering a subprotocol, which must be answered.
+    pub(crate) async fn offer(
+        mut stream: Box<dyn Stream>,
+        host: &str,
+        path: &str,
+        protocol: Option<&str>,
+    ) -> Result<Self> {
+        let offer = protocol.map(|protocol| format!("Sec-WebSocket-Protocol: {protocol}\r\n")).unwrap_or_default();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
         let mut buffer = vec![0; READ_SIZE];
@@ -59,11 +70,14 @@ impl WebSocket {
         };
         let head = str::from_utf8(&buffer[..head_len])?;
         ensure!(head.starts_with("HTTP/1.1 101 "), "upgrade refused: {head}");
-        let accept = head.lines().filter_map(|line| line.split_once(": "));
-        let accept =
-            accept.filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-accept")).map(|(_, value)| value);
-        ensure!(accept.eq([ACCEPT]), "wrong answer to the key: {head}");
-        ensure!(!head.to_ascii_lowercase().contains("sec-websocket-protocol"), "a subprotocol nobody offered: {head}");
+        let values = |field: &str| {
+            let lines = head.lines().filter_map(|line| line.split_once(": "));
+            let values = lines.filter(|(name, _)| name.eq_ignore_ascii_case(field)).map(|(_, value)| value);
+            values.collect::<Vec<_>>()
+        };
+        ensure!(values("sec-websocket-accept") == [ACCEPT], "wrong answer to the key: {head}");
+        // One that nobody offered would be as wrong as none.
+        ensure!(values("sec-websocket-protocol") == Vec::from_iter(protocol), "wrong subprotocol: {head}");
         Ok(Self { stream, buffer, unread: head_len..len, out: Vec::new() })
     }
 

@@ -103,7 +103,7 @@ fn greetings() -> Vec<Case> {
         told("WebSocket over HTTP/1.0: 400", upgrade("HTTP/1.1", "HTTP/1.0"), " 400 "),
         told("WebSocket without Connection: 400", upgrade("Connection: Upgrade", "Connection: close"), " 400 "),
         told("another subprotocol: 400", upgrade("Host: a", "Sec-WebSocket-Protocol: x"), "HTTP/1.1 400 "),
-        told("WebSocket where it will be later: 404", upgrade("/live", "/ws/live/calm"), "HTTP/1.1 404 "),
+        told("WebSocket of a stream without a name: 404", upgrade("/live", "/ws/live"), "HTTP/1.1 404 "),
         case("1000 requests in one go: each is answered", async |target| {
             let mut stranger = Stranger::connect(target.websocket, &target.log).await?;
             stranger.flood_and_read(b"GET /api/v1/streams HTTP/1.1\r\nHost: a\r\n\r\n", 1000).await?;
