@@ -212,7 +212,7 @@ mod tests {
     fn lanes(track: Track, kind: UnitKind) -> usize {
         let now = Instant::now();
         let mut session = Session::<Streams>::new(Config::default());
-        let mut raw = Raw::new(StreamId(1), RecvFlow(0));
+        let mut raw = Tracks::new(Format::Raw, StreamId(1), RecvFlow(0));
         for group in 0..10 {
             let message = Bytes::from_static(b"a message");
             let frame = Frame { track, kind, timestamp: Timestamp::from_millis(0), group, received: now, message };
