@@ -75,16 +75,19 @@ impl Request {
                         tracing::debug!(code = close.code, reason = close.reason, "session closed by the client");
                         self.has_ended = true;
                     }
-                    Err(error) => {
-                        self.has_ended = true;
-                        return Poll::Ready(Err(TransportError::Protocol(error.to_string())));
-                    }
+                    Err(error) => return Poll::Ready(Err(TransportError::Protocol(error.to_string()))),
                 },
                 // A FIN, a reset and the connection's end mean the same.
                 Ok(None) | Err(_) => self.has_ended = true,
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the client's side of the stream has ended. What it says until then is of no interest.
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Ok(Some(_)) = ready!(pin!(self.recv.read_chunk(READ, true)).poll(cx)) {}
+        Poll::Ready(())
     }
 }
 
@@ -150,10 +153,7 @@ impl StreamMux for WebTransport {
             let _ = pin!(self.request.send.write_chunks(&mut end)).poll(cx);
             let _ = self.request.send.finish();
         }
-        while !self.request.has_ended {
-            // Whatever it says is not of interest now.
-            let _ = ready!(self.request.poll_ended(cx));
-        }
+        ready!(self.request.poll_drained(cx));
         self.connection.close(Code::NoError.number().into(), b"");
         Poll::Ready(())
     }

@@ -1,6 +1,7 @@
 //! A peer that means no good: raw bytes, and the answer to them.
 
 pub mod http2;
+pub mod http3;
 pub mod rtmp;
 pub mod websocket;
 
