@@ -18,7 +18,7 @@ use crate::rtws::{Event, push_vlu};
 use crate::viewer::End;
 
 /// Protocol of native QUIC.
-const ALPN: &[u8] = b"headwater/1";
+pub(crate) const ALPN: &[u8] = b"headwater/1";
 /// Read at once from a stream.
 const READ_SIZE: usize = 64 << 10;
 
@@ -31,11 +31,7 @@ pub(crate) enum Endpoint {
 
 impl Endpoint {
     pub(crate) fn quic() -> Result<Self> {
-        let mut tls = (*crate::tls::client()?).clone();
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut endpoint = quinn::Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
-        endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)));
-        Ok(Self::Quic(endpoint))
+        Ok(Self::Quic(quic_endpoint()?))
     }
 
     pub(crate) fn web_transport() -> Result<Self> {
@@ -57,6 +53,15 @@ impl Endpoint {
         };
         Ok(Bundle::new(self.clone(), connection))
     }
+}
+
+/// A socket for native QUIC.
+pub(crate) fn quic_endpoint() -> Result<quinn::Endpoint> {
+    let mut tls = (*crate::tls::client()?).clone();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let mut endpoint = quinn::Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
+    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)));
+    Ok(endpoint)
 }
 
 /// The connection and what came on it.

@@ -1,4 +1,4 @@
-//! Our own RTMP publisher: a clip, looped, each frame written when it is due.
+//! Our own RTMP publisher, over TLS if need be: a clip, looped, each frame written when it is due.
 
 use std::net::SocketAddr;
 
@@ -9,14 +9,17 @@ use rml_rtmp::sessions::{
     ClientSession, ClientSessionConfig, ClientSessionEvent, ClientSessionResult, PublishRequestType, StreamMetadata,
 };
 use rml_rtmp::time::RtmpTimestamp;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::clip::{Live, SentLog, Tag};
 use crate::viewer::PATIENCE;
+use crate::websocket::Stream;
 
 /// A publisher at work. Dropping it kills its connection in the middle of the stream.
 pub struct Publisher {
@@ -31,9 +34,30 @@ impl Publisher {
     /// # Errors
     /// When the server refuses.
     pub async fn start(server: SocketAddr, stream: &str, live: Live) -> Result<Self> {
+        Self::start_on(connect(server).await?, "rtmp", server, stream, live).await
+    }
+
+    /// The same as RTMPS, any certificate believed.
+    ///
+    /// # Errors
+    /// As [`Publisher::start`].
+    pub async fn start_encrypted(server: SocketAddr, stream: &str, live: Live) -> Result<Self> {
+        let connector = TlsConnector::from(crate::tls::client()?);
+        let socket = connector.connect(ServerName::try_from("localhost")?, connect(server).await?).await?;
+        Self::start_on(socket, "rtmps", server, stream, live).await
+    }
+
+    async fn start_on(
+        socket: impl Stream + 'static,
+        scheme: &str,
+        server: SocketAddr,
+        stream: &str,
+        live: Live,
+    ) -> Result<Self> {
         let log = live.log();
-        let connection =
-            timeout(PATIENCE, Connection::publish(server, stream)).await.context("no answer to publish")??;
+        let server = format!("{scheme}://{server}");
+        let publish = Connection::publish(Box::new(socket), &server, stream);
+        let connection = timeout(PATIENCE, publish).await.context("no answer to publish")??;
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(connection.run(live, stopped));
         Ok(Self { task, stop: Some(stop), log })
@@ -69,18 +93,16 @@ impl Drop for Publisher {
 }
 
 struct Connection {
-    socket: TcpStream,
+    socket: Box<dyn Stream>,
     session: ClientSession,
 }
 
 impl Connection {
-    async fn publish(server: SocketAddr, stream: &str) -> Result<Self> {
+    async fn publish(mut socket: Box<dyn Stream>, server: &str, stream: &str) -> Result<Self> {
         let (app, name) = stream.split_once('/').context("a stream is app/name")?;
-        let mut socket = TcpStream::connect(server).await?;
-        socket.set_nodelay(true)?;
         let rest = handshake(&mut socket).await?;
         let mut config = ClientSessionConfig::new();
-        config.tc_url = Some(format!("rtmp://{server}/{app}"));
+        config.tc_url = Some(format!("{server}/{app}"));
         let (session, first) = ClientSession::new(config)?;
         let mut this = Self { socket, session };
         this.write(first).await?;
@@ -159,12 +181,20 @@ impl Connection {
                 ClientSessionResult::UnhandleableMessageReceived(_) => {}
             }
         }
+        // TLS keeps what the socket does not take at once.
+        self.socket.flush().await?;
         Ok(events)
     }
 }
 
+async fn connect(server: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpStream::connect(server).await?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
 /// The handshake; what came after it is given out.
-async fn handshake(socket: &mut TcpStream) -> Result<Vec<u8>> {
+async fn handshake(socket: &mut Box<dyn Stream>) -> Result<Vec<u8>> {
     let mut handshake = Handshake::new(PeerType::Client);
     socket.write_all(&handshake.generate_outbound_p0_and_p1()?).await?;
     let mut buffer = vec![0; 4096];

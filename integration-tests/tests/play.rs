@@ -81,3 +81,15 @@ async fn streams_do_not_mix() -> Result<()> {
     pictures.stop().await?;
     gateway.stop().await
 }
+
+#[tokio::test]
+async fn what_is_published_over_rtmps_arrives() -> Result<()> {
+    let gateway = gateway().await?;
+    let publisher =
+        Publisher::start_encrypted(gateway.unified, "live/rtmps", Live::new(Clip::demo()?, Stamps::Video, 0)).await?;
+    let mut viewer = Recorder::play(gateway.unified, Transport::Wss, "live/rtmps").await?;
+    let seen = viewer.until(|seen| seen.track(Track::Video).count() >= 30).await?;
+    unbroken(&publisher.log().all(), seen, Track::Video)?;
+    publisher.stop().await?;
+    gateway.stop().await
+}

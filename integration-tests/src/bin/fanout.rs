@@ -50,7 +50,7 @@ struct Arguments {
     /// Transports to the gateway's viewers: ws, wss, quic, wt.
     #[arg(long, value_delimiter = ',', default_value = "ws,wss")]
     transports: Vec<Transport>,
-    /// Baselines: tcp, tcp-gathered, tls; or none.
+    /// Baselines: tcp, tcp-gathered, tls, bare-quic, bare-quic-groups; or none.
     #[arg(long, value_delimiter = ',', default_value = "tcp,tcp-gathered,tls", value_parser = baseline_or_none)]
     baselines: Vec<Option<Baseline>>,
     /// Numbers of viewers.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use bytes::{BufMut, BytesMut};
 use rustls::{ServerConnection, StreamOwned};
 use tokio::io::AsyncWriteExt;
@@ -25,7 +25,15 @@ type Viewers = Arc<Mutex<Vec<Box<dyn Write + Send>>>>;
 ///
 /// # Errors
 /// When a socket of its own fails.
-pub fn serve(baseline: Baseline, announce: impl FnOnce(SocketAddr, SocketAddr)) -> Result<()> {
+pub fn serve(baseline: Baseline, announce: impl FnOnce(SocketAddr, SocketAddr) + Send) -> Result<()> {
+    match baseline {
+        Baseline::Tcp | Baseline::TcpGathered | Baseline::Tls => {}
+        Baseline::Quic | Baseline::QuicGroups => {
+            // A runtime can't be started inside another.
+            let serving = move || super::bare_quic::serve(baseline == Baseline::QuicGroups, announce);
+            return thread::scope(|scope| scope.spawn(serving).join().map_err(|_| anyhow!("the server panicked"))?);
+        }
+    }
     let ingest = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     announce(ingest.local_addr()?, listener.local_addr()?);

@@ -5,6 +5,7 @@
 //!               publisher ── TCP ───▶ baseline  ── length and message ─────▶ viewers' process
 //! ```
 
+mod bare_quic;
 pub mod baseline;
 pub mod viewers;
 
@@ -34,17 +35,23 @@ pub enum Baseline {
     TcpGathered,
     /// A TLS write a frame.
     Tls,
+    /// QUIC, all of a viewer's on one stream.
+    Quic,
+    /// QUIC, a stream for each group of video and one for audio.
+    QuicGroups,
 }
 
 impl Baseline {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Tcp, Self::TcpGathered, Self::Tls];
+    pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpGathered, Self::Tls, Self::Quic, Self::QuicGroups];
 
     fn name(self) -> &'static str {
         match self {
             Baseline::Tcp => "tcp",
             Baseline::TcpGathered => "tcp-gathered",
             Baseline::Tls => "tls",
+            Baseline::Quic => "bare-quic",
+            Baseline::QuicGroups => "bare-quic-groups",
         }
     }
 }

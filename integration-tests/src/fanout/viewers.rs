@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{Baseline, FirstKey, Stall, Stalled, Subject, Watched};
+use crate::bundle;
 use crate::carrier::Dialer;
 use crate::stamp::{Stamp, monotonic};
 use crate::viewer::{Frame, Kind, PATIENCE, Seen, Viewer, kind_of};
@@ -45,6 +46,7 @@ struct Tally {
 enum Way {
     Gateway(Dialer),
     Baseline(Baseline),
+    BareQuic(quinn::Endpoint),
 }
 
 /// What a viewer got when it read again.
@@ -82,6 +84,7 @@ pub async fn watch(
     let mut viewers = JoinSet::new();
     let way = match subject {
         Subject::Gateway(transport) => Way::Gateway(Dialer::new(transport)?),
+        Subject::Baseline(Baseline::Quic | Baseline::QuicGroups) => Way::BareQuic(bundle::quic_endpoint()?),
         Subject::Baseline(baseline) => Way::Baseline(baseline),
     };
     let watched = async {
@@ -147,7 +150,8 @@ pub async fn watch(
 async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usize>, tally: Rc<Tally>) -> Result<()> {
     let start = monotonic();
     let mut joined = false;
-    let mut count = |frame: &Frame<'_>| {
+    let shared = tally.clone();
+    let mut count = move |frame: &Frame<'_>| {
         let now = monotonic();
         if !joined && frame.kind == Kind::Key {
             joined = true;
@@ -179,7 +183,7 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
         Way::Gateway(dialer) => {
             let mut viewer = Viewer::play_by(&dialer, server, &stream).await?;
             loop {
-                if let (Some(_), Some(stall)) = (stalls, tally.stall.get())
+                if let (Some(_), Some(stall)) = (stalls, shared.stall.get())
                     && (stall.from..stall.to).contains(&monotonic())
                 {
                     sleep(stall.to.saturating_sub(monotonic())).await;
@@ -191,14 +195,27 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
                 }
             }
         }
-        Way::Baseline(Baseline::Tcp | Baseline::TcpGathered) => {
-            read_frames(TcpStream::connect(server).await?, count).await
+        Way::BareQuic(endpoint) => {
+            let connection = endpoint.connect(server, "localhost")?.await?;
+            let count = Rc::new(RefCell::new(count));
+            let mut streams = JoinSet::new();
+            loop {
+                tokio::select! {
+                    stream = connection.accept_uni() => {
+                        let count = count.clone();
+                        streams.spawn_local(read_frames(stream?, move |frame| (count.borrow_mut())(frame)));
+                    }
+                    // A group has ended.
+                    Some(_) = streams.join_next() => {}
+                }
+            }
         }
         Way::Baseline(Baseline::Tls) => {
             let socket = TcpStream::connect(server).await?;
             let connector = TlsConnector::from(crate::tls::client()?);
             read_frames(connector.connect(ServerName::try_from("localhost")?, socket).await?, count).await
         }
+        Way::Baseline(_) => read_frames(TcpStream::connect(server).await?, count).await,
     }
 }
 

@@ -1,9 +1,12 @@
-//! A bad line in user space: a TCP proxy that is slow, late or stuck towards the viewer, and holds little, so that the gateway feels it.
+//! A bad line in user space: a proxy that is slow, late or stuck towards the viewer, and holds little, so that the gateway feels it.
+//! What does not fit waits over TCP and is lost over UDP.
 //!
 //! ```text
 //! gateway ── small receive buffer ──▶ [ a few chunks ] ── rate, delay, jitter, stall ──▶ viewer
 //!         ◀──────────────────────────── as it comes ───────────────────────────────────
 //! ```
+
+mod udp;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,10 +14,12 @@ use std::time::Duration;
 use anyhow::Result;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
+
+use crate::transport::Transport;
 
 /// What a router on the way would hold: 16 chunks, about 20 kB.
 const CHUNK: usize = 1400;
@@ -58,6 +63,23 @@ impl Link {
             }
         };
         Ok(Self { address, conditions: sender, task: tokio::spawn(accept).abort_handle() })
+    }
+
+    /// The same for a transport, which may be one over UDP.
+    ///
+    /// # Errors
+    /// As [`Link::to`].
+    pub async fn under(transport: Transport, server: SocketAddr, conditions: Conditions, seed: u64) -> Result<Self> {
+        match transport {
+            Transport::Ws | Transport::Wss => Self::to(server, conditions, seed).await,
+            Transport::Quic | Transport::WebTransport => {
+                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                let address = socket.local_addr()?;
+                let (sender, receiver) = watch::channel(conditions);
+                let task = tokio::spawn(udp::carry(socket, server, receiver, seed | 1));
+                Ok(Self { address, conditions: sender, task: task.abort_handle() })
+            }
+        }
     }
 
     /// Where viewers connect.
@@ -108,34 +130,10 @@ async fn line(viewer: TcpStream, server: SocketAddr, conditions: watch::Receiver
         }
     };
     let leave = async {
-        let mut conditions = conditions;
-        let mut random = seed;
-        let mut free = Instant::now();
-        let mut latest = Instant::now();
+        let mut pace = Pace::new(conditions, seed);
         while let Some((entered, chunk)) = receiver.recv().await {
-            if chunk.is_empty() {
+            if chunk.is_empty() || !pace.wait(entered, chunk.len()).await {
                 break;
-            }
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let chance = (random >> 40) as f64 / f64::from(1 << 24);
-            loop {
-                let now = *conditions.borrow_and_update();
-                let sending =
-                    now.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(chunk.len() as f64 / rate as f64));
-                let due = (entered + now.delay + now.jitter.mul_f64(chance)).max(free + sending).max(latest);
-                tokio::select! {
-                    changed = conditions.changed() => if changed.is_err() {
-                        return Ok(());
-                    },
-                    () = sleep_until(due), if !now.stalled => {
-                        // A sleep ends up to a millisecond late; the line's next turn begins when this one should have ended.
-                        free = if now.rate.is_some() { due } else { Instant::now() };
-                        latest = due;
-                        break;
-                    }
-                }
             }
             to_viewer.write_all(&chunk).await?;
         }
@@ -143,6 +141,46 @@ async fn line(viewer: TcpStream, server: SocketAddr, conditions: watch::Receiver
     };
     tokio::try_join!(up, enter, leave)?;
     Ok(())
+}
+
+/// When the next chunk may leave.
+struct Pace {
+    conditions: watch::Receiver<Conditions>,
+    random: u64,
+    /// When the line is free again.
+    free: Instant,
+    /// The last one left then.
+    latest: Instant,
+}
+
+impl Pace {
+    fn new(conditions: watch::Receiver<Conditions>, seed: u64) -> Self {
+        Self { conditions, random: seed, free: Instant::now(), latest: Instant::now() }
+    }
+
+    /// Waits until a chunk may leave. `false`: the line is gone.
+    async fn wait(&mut self, entered: Instant, len: usize) -> bool {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let chance = (self.random >> 40) as f64 / f64::from(1 << 24);
+        loop {
+            let now = *self.conditions.borrow_and_update();
+            let sending = now.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(len as f64 / rate as f64));
+            let due = (entered + now.delay + now.jitter.mul_f64(chance)).max(self.free + sending).max(self.latest);
+            tokio::select! {
+                changed = self.conditions.changed() => if changed.is_err() {
+                    return false;
+                },
+                () = sleep_until(due), if !now.stalled => {
+                    // A sleep ends up to a millisecond late; the line's next turn begins when this one should have ended.
+                    self.free = if now.rate.is_some() { due } else { Instant::now() };
+                    self.latest = due;
+                    return true;
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
