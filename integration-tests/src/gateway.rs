@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::transport::Transport;
 use crate::viewer::PATIENCE;
 
 /// A gateway at work. Dropping it lets it end by itself; [`Running::stop`] waits for that.
@@ -71,6 +72,15 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
 }
 
 impl Running {
+    /// Where viewers over a transport go.
+    pub fn address(&self, transport: Transport) -> SocketAddr {
+        match transport {
+            Transport::Ws | Transport::Wss => self.websocket,
+            Transport::Quic => self.quic,
+            Transport::WebTransport => self.webtransport,
+        }
+    }
+
     /// Stops it and waits until it has let everybody go.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::transport::Transport;
 use crate::viewer::PATIENCE;
 
 /// A child process, killed when it is dropped.
@@ -119,6 +120,15 @@ pub struct GatewayProcess {
 }
 
 impl GatewayProcess {
+    /// Where viewers over a transport go.
+    pub fn address(&self, transport: Transport) -> SocketAddr {
+        match transport {
+            Transport::Ws | Transport::Wss => self.websocket,
+            Transport::Quic => self.quic,
+            Transport::WebTransport => self.webtransport,
+        }
+    }
+
     /// Starts `headwater serve` on free ports, its certificates in `folder`, and waits until it listens.
     ///
     /// # Errors

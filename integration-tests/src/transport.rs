@@ -45,3 +45,28 @@ impl FromStr for Transport {
         known.ok_or_else(|| format!("{text} is none of ws, wss, quic, wt"))
     }
 }
+
+/// Makes tests of functions that take a [`Transport`]: `name::ws`, `name::quic` and `name::webtransport`.
+#[macro_export]
+macro_rules! over_each_transport {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use $crate::transport::Transport;
+
+            #[tokio::test]
+            async fn ws() -> anyhow::Result<()> {
+                super::$name(Transport::Ws).await
+            }
+
+            #[tokio::test]
+            async fn quic() -> anyhow::Result<()> {
+                super::$name(Transport::Quic).await
+            }
+
+            #[tokio::test]
+            async fn webtransport() -> anyhow::Result<()> {
+                super::$name(Transport::WebTransport).await
+            }
+        }
+    )+};
+}

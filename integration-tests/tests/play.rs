@@ -13,7 +13,7 @@ async fn every_frame_arrives(transport: Transport, first_timestamp: u32) -> Resu
     let gateway = gateway().await?;
     let live = Live::new(Clip::demo()?, Stamps::Video, first_timestamp);
     let publisher = Publisher::start(gateway.rtmp, "live/play", live).await?;
-    let mut viewer = Recorder::play(gateway.websocket, transport, "live/play").await?;
+    let mut viewer = Recorder::play(gateway.address(transport), transport, "live/play").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 90 && seen.track(Track::Audio).count() >= 120).await?;
     let sent = publisher.log().all();
     let seen = viewer.leave().await?;
@@ -37,6 +37,16 @@ async fn every_frame_arrives_over_ws() -> Result<()> {
 #[tokio::test]
 async fn every_frame_arrives_over_wss() -> Result<()> {
     every_frame_arrives(Transport::Wss, 0).await
+}
+
+#[tokio::test]
+async fn every_frame_arrives_over_quic() -> Result<()> {
+    every_frame_arrives(Transport::Quic, 0).await
+}
+
+#[tokio::test]
+async fn every_frame_arrives_over_webtransport() -> Result<()> {
+    every_frame_arrives(Transport::WebTransport, 0).await
 }
 
 #[tokio::test]

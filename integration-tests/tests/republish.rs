@@ -4,9 +4,15 @@ use anyhow::Result;
 use headwater::media::Track;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::gateway::gateway;
+use integration_tests::over_each_transport;
 use integration_tests::publisher::Publisher;
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{Kept, Kind, Record, Recorder};
+
+over_each_transport!(
+    the_same_viewer_goes_on_after_its_publisher_was_killed_and_restarted,
+    a_publisher_that_returns_before_its_old_connection_is_gone_takes_over,
+);
 
 fn live() -> Result<Live> {
     Ok(Live::new(Clip::demo()?, Stamps::Video, 0))
@@ -16,10 +22,9 @@ fn rises(record: &Record, track: Track) -> bool {
     record.track(track).map(|frame| frame.timestamp).is_sorted()
 }
 
-#[tokio::test]
-async fn the_same_viewer_goes_on_after_its_publisher_was_killed_and_restarted() -> Result<()> {
+async fn the_same_viewer_goes_on_after_its_publisher_was_killed_and_restarted(transport: Transport) -> Result<()> {
     let gateway = gateway().await?;
-    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/again").await?;
+    let mut viewer = Recorder::play(gateway.address(transport), transport, "live/again").await?;
     let first = Publisher::start(gateway.rtmp, "live/again", live()?).await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 45).await?;
     first.kill().await;
@@ -46,11 +51,10 @@ async fn the_same_viewer_goes_on_after_its_publisher_was_killed_and_restarted() 
     gateway.stop().await
 }
 
-#[tokio::test]
-async fn a_publisher_that_returns_before_its_old_connection_is_gone_takes_over() -> Result<()> {
+async fn a_publisher_that_returns_before_its_old_connection_is_gone_takes_over(transport: Transport) -> Result<()> {
     let gateway = gateway().await?;
     let _first = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
-    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/mine").await?;
+    let mut viewer = Recorder::play(gateway.address(transport), transport, "live/mine").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 30).await?;
     let second = Publisher::start(gateway.rtmp, "live/mine", live()?).await?;
     let from_second = |frame: &&Kept| second.log().all().iter().any(|sent| sent.tag.body == frame.body);

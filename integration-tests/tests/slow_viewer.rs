@@ -8,10 +8,16 @@ use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::compare::unbroken;
 use integration_tests::gateway::gateway;
 use integration_tests::link::{Conditions, Link};
+use integration_tests::over_each_transport;
 use integration_tests::publisher::Publisher;
 use integration_tests::stamp::monotonic;
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{Kept, Kind, Record, Recorder};
+
+over_each_transport!(
+    a_viewer_at_half_the_rate_keeps_its_sound_stays_live_and_recovers,
+    a_viewer_that_was_stuck_goes_on_with_the_newest_group,
+);
 
 /// Half of the stream's 2.65 Mbit/s, in bytes a second.
 const HALF: u64 = 2_650_000 / 2 / 8;
@@ -32,14 +38,13 @@ fn worst_delay<'a>(frames: impl Iterator<Item = &'a Kept>) -> Duration {
     frames.filter_map(Kept::delay).max().unwrap_or_default()
 }
 
-#[tokio::test]
-async fn a_viewer_at_half_the_rate_keeps_its_sound_stays_live_and_recovers() -> Result<()> {
+async fn a_viewer_at_half_the_rate_keeps_its_sound_stays_live_and_recovers(transport: Transport) -> Result<()> {
     let gateway = gateway().await?;
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
     let publisher = Publisher::start(gateway.rtmp, "live/slow", live).await?;
-    let link = Link::to(gateway.websocket, Conditions::default(), 1).await?;
-    let mut viewer = Recorder::play(link.address(), Transport::Ws, "live/slow").await?;
-    let mut other = Recorder::play(gateway.websocket, Transport::Ws, "live/slow").await?;
+    let link = Link::under(transport, gateway.address(transport), Conditions::default(), 1).await?;
+    let mut viewer = Recorder::play(link.address(), transport, "live/slow").await?;
+    let mut other = Recorder::play(gateway.address(transport), transport, "live/slow").await?;
     let over = monotonic() + SLOW + Duration::from_secs(3);
     let is_over = move |seen: &Record| seen.frames.last().is_some_and(|frame| frame.received > over);
     let other = tokio::spawn(async move {
@@ -83,14 +88,13 @@ async fn a_viewer_at_half_the_rate_keeps_its_sound_stays_live_and_recovers() -> 
     gateway.stop().await
 }
 
-#[tokio::test]
-async fn a_viewer_that_was_stuck_goes_on_with_the_newest_group() -> Result<()> {
+async fn a_viewer_that_was_stuck_goes_on_with_the_newest_group(transport: Transport) -> Result<()> {
     let gateway = gateway().await?;
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
     let publisher = Publisher::start(gateway.rtmp, "live/stuck", live).await?;
-    let link = Link::to(gateway.websocket, Conditions::default(), 1).await?;
-    let mut viewer = Recorder::play(link.address(), Transport::Ws, "live/stuck").await?;
-    let mut clock = Recorder::play(gateway.websocket, Transport::Ws, "live/stuck").await?;
+    let link = Link::under(transport, gateway.address(transport), Conditions::default(), 1).await?;
+    let mut viewer = Recorder::play(link.address(), transport, "live/stuck").await?;
+    let mut clock = Recorder::play(gateway.address(transport), transport, "live/stuck").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 30).await?;
 
     link.set(Conditions { stalled: true, ..Conditions::default() });

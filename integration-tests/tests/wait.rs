@@ -7,14 +7,19 @@ use headwater::media::Track;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::compare::{decodable_from_the_start, unbroken};
 use integration_tests::gateway::{gateway, gateway_with};
+use integration_tests::over_each_transport;
 use integration_tests::publisher::Publisher;
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{Record, Recorder};
 
-#[tokio::test]
-async fn a_viewer_that_came_first_sees_the_stream_from_its_first_frame() -> Result<()> {
+over_each_transport!(
+    a_viewer_that_came_first_sees_the_stream_from_its_first_frame,
+    a_viewer_that_waited_long_is_told_and_may_go_on_waiting,
+);
+
+async fn a_viewer_that_came_first_sees_the_stream_from_its_first_frame(transport: Transport) -> Result<()> {
     let gateway = gateway().await?;
-    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/wait").await?;
+    let mut viewer = Recorder::play(gateway.address(transport), transport, "live/wait").await?;
     let seen = viewer.until(|seen| seen.has_status("NetStream.Play.Start")).await?;
     assert!(seen.frames.is_empty() && !seen.has_status("NetStream.Play.PublishNotify"));
 
@@ -34,10 +39,9 @@ async fn a_viewer_that_came_first_sees_the_stream_from_its_first_frame() -> Resu
     gateway.stop().await
 }
 
-#[tokio::test]
-async fn a_viewer_that_waited_long_is_told_and_may_go_on_waiting() -> Result<()> {
+async fn a_viewer_that_waited_long_is_told_and_may_go_on_waiting(transport: Transport) -> Result<()> {
     let gateway = gateway_with(|config| config.delivery.wait_for_publisher = Duration::from_millis(50)).await?;
-    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/later").await?;
+    let mut viewer = Recorder::play(gateway.address(transport), transport, "live/later").await?;
     viewer.until(|seen| seen.has_status("NetStream.Play.StreamNotFound")).await?;
 
     let live = Live::new(Clip::demo()?, Stamps::Video, 0);

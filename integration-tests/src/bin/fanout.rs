@@ -225,7 +225,7 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<(Outcome, Option<StallOut
     ensure!(plan.viewers > plan.stalled, "a measurement needs a viewer that reads");
     ensure!(plan.stalled == 0 || plan.length > plan.stall, "a stall needs time before and after it");
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
-    if let Subject::Baseline(_) = plan.subject {
+    let Subject::Gateway(transport) = plan.subject else {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["baseline", &plan.subject.to_string()]).stdout(Stdio::piped());
         let mut process = Process::start(&mut command)?;
@@ -234,18 +234,17 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<(Outcome, Option<StallOut
         let publisher = baseline::Publisher::start(ingest.parse()?, live).await?;
         let outcome = watch(&process, server.parse()?, plan, &publisher.log).await?;
         publisher.stop().await?;
-        Ok(outcome)
-    } else {
-        let folder = std::env::temp_dir().join(format!("headwater-fanout-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let gateway = GatewayProcess::start(gateway, &folder).await?;
-        let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
-        let outcome = watch(&gateway.process, gateway.websocket, plan, &publisher.log()).await?;
-        publisher.stop().await?;
-        gateway.process.terminate().await?;
-        std::fs::remove_dir_all(&folder)?;
-        Ok(outcome)
-    }
+        return Ok(outcome);
+    };
+    let folder = std::env::temp_dir().join(format!("headwater-fanout-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let gateway = GatewayProcess::start(gateway, &folder).await?;
+    let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
+    let outcome = watch(&gateway.process, gateway.address(transport), plan, &publisher.log()).await?;
+    publisher.stop().await?;
+    gateway.process.terminate().await?;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(outcome)
 }
 
 /// Lets the viewers' process watch a server that has its publisher already.
