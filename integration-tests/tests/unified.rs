@@ -3,60 +3,18 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use headwater::media::Track;
 use headwater::server::detect::Verdict;
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response, StatusCode, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::Version;
 use integration_tests::compare::decodable_from_the_start;
 use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
 use integration_tests::gateway::{Running, gateway};
-use integration_tests::tls;
+use integration_tests::pages::{GREASE, connect, over_http1, over_http2};
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{PATIENCE, Recorder};
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-
-/// A name that a client makes up to keep servers tolerant (RFC 8701).
-const GREASE: &[u8] = &[0x5a, 0x5a];
-
-async fn connect(server: SocketAddr, protocols: &[&[u8]]) -> Result<TlsStream<TcpStream>> {
-    let connector = TlsConnector::from(tls::client_offering(protocols)?);
-    Ok(connector.connect(ServerName::try_from("localhost")?, TcpStream::connect(server).await?).await?)
-}
-
-fn request(uri: &str) -> Result<Request<Empty<Bytes>>> {
-    Ok(Request::get(uri).header("host", "example.org").body(Empty::new())?)
-}
-
-async fn whole<B: hyper::body::Body<Error = hyper::Error>>(
-    response: Response<B>,
-) -> Result<(StatusCode, Version, Bytes)> {
-    let (head, body) = response.into_parts();
-    Ok((head.status, head.version, body.collect().await?.to_bytes()))
-}
-
-async fn over_http1(server: SocketAddr, path: &str) -> Result<(StatusCode, Version, Bytes)> {
-    let socket = connect(server, &[b"http/1.1"]).await?;
-    let (mut client, connection) = http1::handshake(TokioIo::new(socket)).await?;
-    tokio::spawn(connection);
-    whole(client.send_request(request(path)?).await?).await
-}
-
-async fn over_http2(server: SocketAddr, path: &str) -> Result<(StatusCode, Version, Bytes)> {
-    let socket = connect(server, &[GREASE, b"h2", b"http/1.1"]).await?;
-    ensure!(socket.get_ref().1.alpn_protocol() == Some(b"h2"), "h2 is not agreed upon");
-    let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await?;
-    tokio::spawn(connection);
-    let request = Request::get(format!("https://example.org{path}")).body(Empty::<Bytes>::new())?;
-    whole(client.send_request(request).await?).await
-}
 
 /// A request in the clear, and all that is answered to it.
 async fn in_the_clear(server: SocketAddr, path: &str, host: &str) -> Result<String> {
