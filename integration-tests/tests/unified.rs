@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use headwater::media::Track;
 use headwater::server::detect::Verdict;
 use hyper::Version;
