@@ -146,8 +146,11 @@ impl InFlight {
             if probe.limited {
                 // All of it was carried within a round trip that was short enough: as in TCP's slow start.
                 self.limit = (2 * self.limit).min(MAX_LIMIT);
+                // What is live begins behind this: a viewer that joins is given a whole group.
+                self.used_since = None;
+            } else {
+                self.fit_to_use(now);
             }
-            self.fit_to_use(now);
             return;
         }
         let carried = self.acked - probe.acked;
@@ -163,12 +166,13 @@ impl InFlight {
     }
 
     fn fit_to_use(&mut self, now: Instant) {
-        let since = *self.used_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= USE_PERIOD {
-            self.limit = (self.used + self.used / 4).max(self.initial_limit).min(self.limit);
-            self.used = self.sent - self.acked;
-            self.used_since = Some(now);
+        match self.used_since {
+            Some(since) if now.saturating_duration_since(since) < USE_PERIOD => return,
+            Some(_) => self.limit = (self.used + self.used / 4).max(self.initial_limit).min(self.limit),
+            None => {}
         }
+        self.used = self.sent - self.acked;
+        self.used_since = Some(now);
     }
 
     fn remember(&mut self, rtt: Duration, now: Instant) {
