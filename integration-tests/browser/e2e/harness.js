@@ -35,7 +35,7 @@ export const PATIENCE_MS = 30_000;
  *
  * @param {TestContext} test
  * @param {{ websocket?: number }} [ports]
- * @returns {Promise<{ rtmp: string, http: string, kill: () => Promise<void> }>}
+ * @returns {Promise<{ rtmp: string, http: string, kill: () => Promise<void>, stop: () => void }>} `stop` ends it in order
  */
 export async function gateway(test, { websocket = 0 } = {}) {
 	// It keeps its development certificate where it runs.
@@ -62,7 +62,7 @@ export async function gateway(test, { websocket = 0 } = {}) {
 		});
 		child.once("exit", () => failed(new Error(`the gateway did not start:\n${log}`)));
 	});
-	return { rtmp: `rtmp://${address("rtmp.address")}`, http: `http://${address("websocket.address")}`, kill };
+	return { rtmp: `rtmp://${address("rtmp.address")}`, http: `http://${address("websocket.address")}`, kill, stop: () => child.kill("SIGTERM") };
 }
 
 /**
