@@ -5,6 +5,7 @@ import { before, test } from "node:test";
 import { browser, firefox, gateway, PATIENCE_MS, requirePrograms } from "./harness.js";
 
 /** @typedef {import("node:test").TestContext} TestContext */
+/** @typedef {import("./harness.js").Page} Page */
 
 const options = { timeout: 4 * PATIENCE_MS };
 const BROWSERS = { Chromium: (/** @type {TestContext} */ test) => browser(test, { mayPlaySound: true }), Firefox: firefox };
@@ -14,7 +15,7 @@ before(requirePrograms);
 for (const [name, open] of Object.entries(BROWSERS)) {
 	test(`${name} reads lanes of a session, and learns why a lane is stopped and why the session ends`, options, async (test) => {
 		const { http, stop } = await gateway(test);
-		const { page } = await open(test);
+		const { page } = /** @type {{ page: Page }} */ (await open(test));
 		await page.goto(http);
 		const { lanes, stopped } = await page.evaluate(begin);
 		// The control lane, and the lane of the flow that answers ours.
