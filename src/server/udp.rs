@@ -188,8 +188,8 @@ fn admit(
     let connecting = match incoming.accept() {
         Ok(connecting) => connecting,
         Err(error) => {
-            debug!(%peer, %error, "connection lost before its handshake");
-            context.verdicts.count(Verdict::Gone);
+            debug!(%peer, %error, "QUIC handshake failed");
+            context.verdicts.count(Verdict::NoTls);
             return None;
         }
     };
