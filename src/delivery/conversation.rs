@@ -57,6 +57,8 @@ const WINDOW: u64 = 65536;
 pub(super) struct Conversation<'a> {
     registry: &'a Registry,
     config: &'a Config,
+    /// What is played unless a play asks for something else.
+    format: Format,
     epoch: Epoch,
     control: Option<Control>,
     /// In boxes, since a map's node has room for eleven.
@@ -79,10 +81,11 @@ struct Control {
 
 impl<'a> Conversation<'a> {
     /// A conversation in which nothing has been said.
-    pub(super) fn new(registry: &'a Registry, config: &'a Config, epoch: Epoch) -> Self {
+    pub(super) fn new(registry: &'a Registry, config: &'a Config, format: Format, epoch: Epoch) -> Self {
         Self {
             registry,
             config,
+            format,
             epoch,
             control: None,
             streams: BTreeMap::new(),
@@ -389,7 +392,7 @@ impl<'a> Conversation<'a> {
             stream.stop(flows, now);
             stream.notify(flows, Info::new(Status::PlayFailed, why).with("detail", name))
         };
-        let Some(format) = query.format.as_deref().map_or(Some(Format::default()), Format::named) else {
+        let Some(format) = query.format.as_deref().map_or(Some(self.format), Format::named) else {
             return refuse(stream, flows, "This format is not available; format=raw and format=fmp4 are");
         };
         let app = control.app.as_deref().unwrap_or_default();

@@ -25,7 +25,7 @@ use crate::wire::tlv;
 
 /// In which form a stream is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Format {
+pub enum Format {
     /// FLV/RTMP message bodies.
     #[default]
     Raw,

@@ -27,6 +27,7 @@ use tokio::time::sleep_until;
 
 pub use self::config::{Config, TargetDelay};
 use self::conversation::Conversation;
+pub use self::formats::Format;
 pub use self::query::percent_decode;
 use crate::broadcast::{Item, Registry};
 use crate::clock::Clock;
@@ -40,14 +41,28 @@ enum Step {
     Timeout,
 }
 
-/// Serves one viewer until it leaves.
+/// Serves one viewer until it leaves, what it plays as `raw` unless it asks for something else.
 ///
 /// # Errors
 /// [`LinkError`] when the connection failed or the peer broke the protocol.
-pub async fn serve<L: Link>(mut link: L, registry: &Registry, config: &Config, clock: Clock) -> Result<(), LinkError> {
+pub async fn serve<L: Link>(link: L, registry: &Registry, config: &Config, clock: Clock) -> Result<(), LinkError> {
+    serve_as(link, Format::Raw, registry, config, clock).await
+}
+
+/// Serves one viewer until it leaves, what it plays as `format` unless it asks for something else.
+///
+/// # Errors
+/// [`LinkError`] when the connection failed or the peer broke the protocol.
+pub async fn serve_as<L: Link>(
+    mut link: L,
+    format: Format,
+    registry: &Registry,
+    config: &Config,
+    clock: Clock,
+) -> Result<(), LinkError> {
     // A bound of nothing would be never to send anything.
     let bound = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX).max(1);
-    let mut conversation = Conversation::new(registry, config, clock.epoch());
+    let mut conversation = Conversation::new(registry, config, format, clock.epoch());
     loop {
         let room = link.flows().queued() < bound;
         if !room {

@@ -20,6 +20,7 @@ use super::dialect::Dialect;
 use super::http::{self, Via};
 use super::upgrade::{self, Answer};
 use super::{Context, Shutdown, viewer};
+use crate::delivery::Format;
 use crate::session::{Session, tlv};
 use crate::transport::pipe_link::PipeLink;
 use crate::transport::websocket::WebSocket;
@@ -100,7 +101,8 @@ where
 {
     let pipe = WebSocket::new(socket, &context.websocket, &leftover);
     drop(leftover);
-    viewer::serve(PipeLink::new(pipe, context.session.clone(), context.clock), context, shutdown).await;
+    let link = PipeLink::new(pipe, context.session.clone(), context.clock);
+    viewer::serve(link, Format::Raw, context, shutdown).await;
 }
 
 async fn serve_stream<S>(socket: S, leftover: Vec<u8>, request: tlv::Request, context: &Context, shutdown: Shutdown)
@@ -110,7 +112,7 @@ where
     let pipe = WebSocket::new(socket, &context.websocket, &leftover);
     drop(leftover);
     let session = Session::playing(context.session.clone(), request);
-    viewer::serve(PipeLink::with(session, pipe, context.clock), context, shutdown).await;
+    viewer::serve(PipeLink::with(session, pipe, context.clock), Format::Fmp4, context, shutdown).await;
 }
 
 fn answer<'a>(

@@ -3,16 +3,16 @@
 use tracing::debug;
 
 use super::{Context, Shutdown};
-use crate::delivery;
+use crate::delivery::{self, Format};
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
 use crate::session::{Event, Flows};
 
-/// Serves a viewer until it leaves or the gateway stops.
-pub(super) async fn serve<L: Link>(mut link: L, context: &Context, mut shutdown: Shutdown) {
+/// Serves a viewer until it leaves or the gateway stops. It is delivered `format` unless its play asks for something else.
+pub(super) async fn serve<L: Link>(mut link: L, format: Format, context: &Context, mut shutdown: Shutdown) {
     let mut reason = None;
     let lent = Lent { link: &mut link, reason: &mut reason };
     let served = tokio::select! {
-        served = delivery::serve(lent, &context.registry, &context.delivery, context.clock) => Some(served),
+        served = delivery::serve_as(lent, format, &context.registry, &context.delivery, context.clock) => Some(served),
         () = shutdown.begun() => None,
     };
     match served {

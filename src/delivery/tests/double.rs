@@ -14,7 +14,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::broadcast::{self, Publisher, Registry, StreamPath};
 use crate::clock::Clock;
-use crate::delivery::{self, serve};
+use crate::delivery::{self, Format, serve_as};
 use crate::media::time::Timestamp;
 use crate::media::{MESSAGE_HEADER_LEN, Track, Unit, UnitKind};
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
@@ -195,12 +195,17 @@ pub(super) struct Viewer {
 impl Viewer {
     /// A viewer whose control flow is open and who has said nothing.
     pub(super) fn new(registry: &Registry, config: delivery::Config) -> Self {
+        Self::served(registry, config, Format::Raw)
+    }
+
+    /// The same where something else is delivered unless a play asks for something else again.
+    pub(super) fn served(registry: &Registry, config: delivery::Config, format: Format) -> Self {
         let (mut gateway, mut end) = End::pair();
         let (closed, reason) = mpsc::unbounded_channel();
         gateway.closed = Some(closed);
         let rate = gateway.rate.clone();
         let registry = registry.clone();
-        let task = tokio::spawn(async move { serve(gateway, &registry, &config, Clock).await });
+        let task = tokio::spawn(async move { serve_as(gateway, format, &registry, &config, Clock).await });
         let metadata = FlowMetadata::new(StreamId::CONTROL).encode();
         let control = end.flows().open(metadata, Priority::Immediate, None).unwrap();
         Self {
@@ -219,7 +224,12 @@ impl Viewer {
 
     /// A viewer that is connected to `live` and has stream 1 with one flow, which is returned.
     pub(super) async fn connected(registry: &Registry, config: delivery::Config) -> (Self, SendFlow) {
-        let mut viewer = Self::new(registry, config);
+        Self::new(registry, config).with_stream().await
+    }
+
+    /// Connects this viewer to `live`, and makes stream 1 with one flow, which is returned.
+    pub(super) async fn with_stream(self) -> (Self, SendFlow) {
+        let mut viewer = self;
         viewer.connect().await;
         viewer.call(viewer.control, &Command::new("createStream", 2.0, vec![]));
         assert_eq!(viewer.hear().await.command().argument(0), Some(&Value::Number(1.0)));

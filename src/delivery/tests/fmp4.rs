@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::double::{Heard, Viewer, append, publish, registry};
 use crate::broadcast::Registry;
-use crate::delivery::Config;
+use crate::delivery::{Config, Format};
 use crate::session::SendFlow;
-use crate::wire::tc::StreamId;
+use crate::wire::tc::{Content, StreamId};
 
 const SOON: Duration = Duration::from_millis(50);
 
@@ -39,6 +39,20 @@ async fn a_joining_viewer_gets_headers_and_the_newest_group_on_flows_that_say_so
     let start = heard.iter().find(|heard| heard.word() == "NetStream.Play.Start").unwrap();
     let delay = start.command().argument(0).unwrap().get("targetDelay").unwrap().as_u32();
     assert_eq!(delay, Some(1000), "what Media Source Extensions need");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_has_a_format_that_a_play_need_not_ask_for_and_may_refuse() {
+    let registry = registry();
+    let mut publisher = publish(&registry);
+    append(&mut publisher, &[('V', 0), ('K', 0)]);
+    let (mut viewer, flow) = Viewer::served(&registry, Config::default(), Format::Fmp4).with_stream().await;
+    for (name, packaged) in [("demo", true), ("demo?format=raw", false)] {
+        viewer.say(flow, "play", vec![name.into()]);
+        let heard = viewer.record(SOON).await;
+        let key = heard.iter().find(|heard| heard.word() == "K0").unwrap();
+        assert_eq!(matches!(key.message.content, Content::Other { .. }), packaged, "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

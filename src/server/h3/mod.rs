@@ -138,12 +138,13 @@ async fn drive(connection: &Connection, context: &Context, mut shutdown: Shutdow
                     connect.refuse();
                     continue;
                 }
+                let format = connect.format;
                 let Ok(Ok(request)) = timeout(context.limits.header_timeout, connect.accept()).await else { continue };
                 Span::current().record("transport", "webtransport");
                 let lanes = lanes.of(request.session());
                 let mux = WebTransport::new(connection.clone(), request, lanes);
                 let link = StreamLink::new(mux, context.session.clone(), context.clock);
-                viewer = Some(Box::pin(viewer::serve(link, context, shutdown.clone())));
+                viewer = Some(Box::pin(viewer::serve(link, format, context, shutdown.clone())));
             }
             Step::Over => return Ok(()),
         }

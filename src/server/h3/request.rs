@@ -21,6 +21,7 @@ use tracing::debug;
 use super::super::http::{self, Via};
 use super::streams::read_varint;
 use super::{Context, Fault};
+use crate::delivery::Format;
 use crate::transport::webtransport;
 use crate::wire::http3::code::{self, Code};
 use crate::wire::http3::qpack::{self, Field, QpackError};
@@ -33,8 +34,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest answer. Files and lists are far shorter.
 const MAX_ANSWER: usize = 4 << 20;
 
-/// Paths of sessions, in front of the application's name.
-const SESSIONS: [&str; 2] = ["/wt/", "/wt-fmp4/"];
+/// Paths of sessions, in front of the application's name, and what is delivered there unless a play asks for something else.
+const SESSIONS: [(&str, Format); 2] = [("/wt/", Format::Raw), ("/wt-fmp4/", Format::Fmp4)];
 
 /// Says which draft is spoken; Chromium and Firefox ask for it. Defined by: draft-ietf-webtrans-http3-02 §3.3.
 const DRAFT: (&str, &str) = ("sec-webtransport-http3-draft", "draft02");
@@ -54,6 +55,8 @@ pub(super) enum Answered {
 /// A request for a session, where there may be one.
 #[derive(Debug)]
 pub(super) struct Connect {
+    /// What is delivered unless a play asks for something else.
+    pub(super) format: Format,
     send: SendStream,
     recv: RecvStream,
 }
@@ -105,7 +108,7 @@ pub(super) async fn serve(mut send: SendStream, mut recv: RecvStream, context: &
     let response = match asked {
         Head::Fields(fields) => match Asked::try_from(fields) {
             Ok(asked) if asked.parts.method == Method::CONNECT => match connect(&asked) {
-                Ok(()) => return Ok(Answered::Connect(Connect { send, recv })),
+                Ok(format) => return Ok(Answered::Connect(Connect { format, send, recv })),
                 Err(status) => empty(status),
             },
             Ok(asked) => http::answer(context, Request::from_parts(asked.parts, ()), VIA).await,
@@ -173,14 +176,15 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin + Send)) -> Result<Head,
     }
 }
 
-/// Whether there may be a session where it is asked for, or the answer if not.
-fn connect(asked: &Asked) -> Result<(), StatusCode> {
+/// What is delivered in a session where it is asked for, or the answer if there may be none.
+fn connect(asked: &Asked) -> Result<Format, StatusCode> {
     if asked.protocol.as_deref() != Some(b"webtransport") {
         return Err(StatusCode::NOT_IMPLEMENTED);
     }
     let path = asked.parts.uri.path();
-    let app = SESSIONS.iter().find_map(|prefix| path.strip_prefix(prefix)).filter(|app| !app.is_empty());
-    app.map(|_| ()).ok_or(StatusCode::NOT_FOUND)
+    let app_at = |prefix: &str| path.strip_prefix(prefix).is_some_and(|app| !app.is_empty());
+    let session = SESSIONS.into_iter().find(|(prefix, _)| app_at(prefix));
+    session.map(|(_, format)| format).ok_or(StatusCode::NOT_FOUND)
 }
 
 fn empty(status: StatusCode) -> Response<Body> {
@@ -379,8 +383,8 @@ mod tests {
     #[test]
     fn sessions_are_to_be_had_at_their_paths_alone() {
         let answer = |fields| connect(&Asked::try_from(fields).unwrap());
-        for path in ["/wt/live", "/wt-fmp4/live", "/wt/a/b?c"] {
-            assert_eq!(answer(connecting(path)), Ok(()), "{path}");
+        for (path, format) in [("/wt/live", Format::Raw), ("/wt-fmp4/live", Format::Fmp4), ("/wt/a/b?c", Format::Raw)] {
+            assert_eq!(answer(connecting(path)), Ok(format), "{path}");
         }
         for path in ["/", "/wt", "/wt/", "/wt-fmp4/", "/live", "/ws/live"] {
             assert_eq!(answer(connecting(path)), Err(StatusCode::NOT_FOUND), "{path}");
