@@ -159,8 +159,8 @@ impl Gateway {
             websocket: config.websocket.keep_alive,
             tls,
             unified_tls,
-            // Where the UDP half of the port for everything is open.
-            http3: None,
+            // The port for everything is open for both.
+            http3: addresses.unified.map(|address| address.port()),
             verdicts: Arc::default(),
             unsent_bytes: config.websocket.unsent_bytes,
             connections: Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS))),

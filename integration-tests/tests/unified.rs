@@ -12,13 +12,16 @@ use integration_tests::gateway::{Running, gateway};
 use integration_tests::pages::{GREASE, connect, over_http1, over_http2};
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{PATIENCE, Recorder};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A request in the clear, and all that is answered to it.
 async fn in_the_clear(server: SocketAddr, path: &str, host: &str) -> Result<String> {
-    let mut socket = TcpStream::connect(server).await?;
+    ask(TcpStream::connect(server).await?, path, host).await
+}
+
+async fn ask(mut socket: impl AsyncRead + AsyncWrite + Unpin, path: &str, host: &str) -> Result<String> {
     socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
     let mut answer = Vec::new();
     timeout(PATIENCE, socket.read_to_end(&mut answer)).await??;
@@ -63,6 +66,17 @@ async fn the_pages_are_the_same_over_http1_and_http2() -> Result<()> {
         assert_eq!(old.0.is_success(), path != "/nothing");
     }
     assert_eq!(gateway.verdicts.of(Verdict::Http2), 5);
+    gateway.stop().await
+}
+
+#[tokio::test]
+async fn https_says_that_there_is_http3_on_the_same_port() -> Result<()> {
+    let gateway = gateway().await?;
+    let announcement = format!("alt-svc: h3=\":{}\"; ma=3600\r\n", gateway.unified.port());
+    let page = ask(connect(gateway.unified, &[b"http/1.1"]).await?, "/", "example.org").await?;
+    assert!(page.contains(&announcement), "{page}");
+    let page = ask(connect(gateway.websocket, &[b"http/1.1"]).await?, "/", "example.org").await?;
+    assert!(page.starts_with("HTTP/1.1 200 ") && !page.contains("alt-svc"), "{page}");
     gateway.stop().await
 }
 

@@ -14,7 +14,7 @@ enum Now {
 const FORMER: [(&str, Now); 7] = [
     ("webSocketAddress", Now::Key("websocket.address")),
     ("webSocketBufferSize", Now::Key("websocket.unsent_bytes")),
-    ("webSocketSegmentSize", Now::Gone("segments are made for each viewer's format")),
+    ("webSocketSegmentSize", Now::Key("delivery.segment_frames")),
     ("webSocketMaxConnections", Now::Key("limits.connections")),
     ("webSocketProtocol", Now::Gone("each viewer chooses by its subprotocol and path")),
     ("moqUnifiedPort", Now::Key("unified.address")),
