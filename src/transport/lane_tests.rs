@@ -34,7 +34,8 @@ struct Network {
     settles: bool,
     lost: bool,
     closed: Option<CloseReason>,
-    waker: Option<Waker>,
+    sender: Option<Waker>,
+    receiver: Option<Waker>,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +77,8 @@ impl Lanes {
             settles: true,
             lost: false,
             closed: None,
-            waker: None,
+            sender: None,
+            receiver: None,
         })))
     }
 
@@ -88,15 +90,14 @@ impl Lanes {
     fn change(&self, change: impl FnOnce(&mut Network)) {
         let mut network = self.network();
         change(&mut network);
-        network.waker.take().map(Waker::wake);
+        network.sender.take().map(Waker::wake);
+        network.receiver.take().map(Waker::wake);
     }
 }
 
-impl Network {
-    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        self.waker = Some(cx.waker().clone());
-        Poll::Pending
-    }
+fn wait<T>(waker: &mut Option<Waker>, cx: &Context<'_>) -> Poll<T> {
+    *waker = Some(cx.waker().clone());
+    Poll::Pending
 }
 
 impl StreamMux for Lanes {
@@ -106,7 +107,7 @@ impl StreamMux for Lanes {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outgoing, TransportError>> {
         let mut network = self.network();
         if network.opened.len() == network.openable {
-            return network.wait(cx);
+            return wait(&mut network.sender, cx);
         }
         network.opened.push(Lane::default());
         Poll::Ready(Ok(Outgoing(self.clone(), network.opened.len() - 1)))
@@ -117,7 +118,7 @@ impl StreamMux for Lanes {
         match network.accepted.pop_front() {
             Some(chunks) => Poll::Ready(Ok(Incoming(self.clone(), chunks.into()))),
             None if network.lost => Poll::Ready(Err(TransportError::TimedOut)),
-            None => network.wait(cx),
+            None => wait(&mut network.receiver, cx),
         }
     }
 
@@ -150,7 +151,7 @@ impl SendLane for Outgoing {
             network.room -= taken.len();
             network.opened[self.1].chunks.push(taken);
             if !chunk.is_empty() {
-                return network.wait(cx);
+                return wait(&mut network.sender, cx);
             }
         }
         Poll::Ready(Ok(()))
@@ -176,7 +177,7 @@ impl RecvLane for Incoming {
             Some(chunk) => Poll::Ready(Ok(Some(chunk))),
             // A record that is skipped.
             None if network.endless => Poll::Ready(Ok(Some(Bytes::from_static(&[1, 0xff])))),
-            None => network.wait(cx),
+            None => wait(&mut network.receiver, cx),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::session::link::{CloseReason, LinkError};
 use crate::wire::frame::Fragment;
 use crate::wire::lane::LaneCode;
 
+mod arrivals;
 #[cfg(test)]
 mod lane_tests;
 pub mod pipe_link;

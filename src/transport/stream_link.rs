@@ -22,6 +22,7 @@ use bytes::Bytes;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Sleep, sleep_until, timeout};
 
+use super::arrivals::Arrivals;
 use super::{LaneError, Measured, RecvLane, SendLane, StreamMux};
 use crate::clock::Clock;
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
@@ -42,6 +43,9 @@ const READ: usize = 16 << 10;
 /// at all of them, whatever a transport does.
 const MAX_RECEIVING: usize = 64;
 
+/// Pieces up to this long are copied: frames of audio.
+const COPY_BELOW: usize = 512;
+
 /// Bytes that a transport holds beyond what may be in flight, for it to have something to send while the link is being woken.
 const UNSENT: u64 = 16 << 10;
 
@@ -60,6 +64,7 @@ pub struct StreamLink<M: StreamMux> {
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     sending: Vec<Sending<M::Send>>,
     receiving: Vec<(RecvLaneId, M::Recv)>,
+    arrivals: Arrivals,
     /// How many lanes the peer has opened.
     accepted: u64,
     in_flight: InFlight,
@@ -84,54 +89,67 @@ impl<M: StreamMux> StreamLink<M> {
     /// A link before its first byte.
     pub fn new(mux: M, config: Config, clock: Clock) -> Self {
         let in_flight = InFlight::new(&config);
-        let (sending, receiving) = (Vec::new(), Vec::new());
-        Self { session: Session::new(config), mux, clock, timer: None, sending, receiving, accepted: 0, in_flight }
+        Self {
+            session: Session::new(config),
+            mux,
+            clock,
+            timer: None,
+            sending: Vec::new(),
+            receiving: Vec::new(),
+            arrivals: Arrivals::default(),
+            accepted: 0,
+            in_flight,
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
+        let mut now = self.clock.now();
+        self.arrivals.attend(cx);
         loop {
-            self.transmit(cx)?;
+            self.transmit(cx, now)?;
             if let Some(event) = self.session.poll_event() {
                 return Poll::Ready(Ok(event));
             }
-            // A peer that sends and sends must not keep others waiting.
-            ready!(pin!(consume_budget()).poll(cx));
-            if self.session.accepts_input()
-                && let Poll::Ready(input) = self.poll_input(cx)?
-            {
-                self.give(input)?;
+            if self.session.accepts_input() && self.arrivals.any() {
+                // A peer that sends and sends must not keep others waiting.
+                ready!(pin!(consume_budget()).poll(cx));
+                let waker = self.arrivals.waker();
+                match self.poll_input(&mut Context::from_waker(&waker))? {
+                    Poll::Ready(input) => self.give(input, now)?,
+                    Poll::Pending => self.arrivals.seen(),
+                }
                 continue;
             }
             ready!(self.poll_timer(cx));
+            now = self.clock.now();
         }
     }
 
     /// Sends all that may go out and that the lanes take.
-    fn transmit(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
-        let now = self.clock.now();
+    fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), LinkError> {
         loop {
             while let Some(transmit) = self.session.poll_transmit(now) {
                 if let Some(measured) = self.in_flight.is_due(now).then(|| self.mux.measure()) {
                     self.mux.limit_in_flight(self.in_flight.measured(measured, now) + UNSENT);
                 }
-                self.carry_out(cx, transmit)?;
+                self.carry_out(cx, transmit, now)?;
             }
-            if !self.unblock(cx)? {
+            if !self.unblock(cx, now)? {
                 return Ok(());
             }
         }
     }
 
-    fn carry_out(&mut self, cx: &mut Context<'_>, transmit: LaneTransmit) -> Result<(), LinkError> {
+    fn carry_out(&mut self, cx: &mut Context<'_>, transmit: LaneTransmit, now: Instant) -> Result<(), LinkError> {
         match transmit {
             LaneTransmit::Open { lane: id, priority } => {
                 self.sending.push(Sending::new(id, priority));
-                self.push(cx, id)
+                self.push(cx, id, now)
             }
             LaneTransmit::Data { lane, fragment } => {
                 if let Some(sending) = self.sending.iter_mut().find(|sending| sending.id == lane) {
                     sending.pending = chunks(&fragment);
-                    self.push(cx, lane)?;
+                    self.push(cx, lane, now)?;
                 }
                 Ok(())
             }
@@ -164,12 +182,12 @@ impl<M: StreamMux> StreamLink<M> {
 
     /// Lets the most urgent one of the blocked lanes go on that can; whether there is one. What the session has for it comes
     /// before what is pending for others.
-    fn unblock(&mut self, cx: &mut Context<'_>) -> Result<bool, LinkError> {
+    fn unblock(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, LinkError> {
         let blocked = self.sending.iter().filter(|sending| sending.blocked);
         let mut blocked: Vec<_> = blocked.map(|sending| (Reverse(sending.priority), sending.id)).collect();
         blocked.sort_unstable();
         for (_, id) in blocked {
-            self.push(cx, id)?;
+            self.push(cx, id, now)?;
             if !self.sending.iter().any(|sending| sending.id == id && sending.blocked) {
                 return Ok(true);
             }
@@ -179,25 +197,25 @@ impl<M: StreamMux> StreamLink<M> {
 
     /// Opens a lane or writes what is pending for it, as far as the transport takes it, and tells the session when that
     /// begins to be or is no longer all.
-    fn push(&mut self, cx: &mut Context<'_>, id: SendLaneId) -> Result<(), LinkError> {
+    fn push(&mut self, cx: &mut Context<'_>, id: SendLaneId, now: Instant) -> Result<(), LinkError> {
         let Some(index) = self.sending.iter().position(|sending| sending.id == id) else { return Ok(()) };
         let sending = &mut self.sending[index];
         match sending.poll(&mut self.mux, cx) {
             Poll::Ready(Ok(())) if sending.finishing => self.sending.swap_remove(index).finish(),
             Poll::Ready(Ok(())) if sending.blocked => {
                 sending.blocked = false;
-                self.give(LaneInput::Writable { lane: id })?;
+                self.give(LaneInput::Writable { lane: id }, now)?;
             }
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(LaneError::GivenUp)) => {
                 self.sending.swap_remove(index);
-                self.give(LaneInput::Stopped { lane: id })?;
+                self.give(LaneInput::Stopped { lane: id }, now)?;
             }
             Poll::Ready(Err(LaneError::Lost(error))) => return Err(error.into()),
             Poll::Pending if sending.blocked => {}
             Poll::Pending => {
                 sending.blocked = true;
-                self.give(LaneInput::Blocked { lane: id })?;
+                self.give(LaneInput::Blocked { lane: id }, now)?;
             }
         }
         Ok(())
@@ -227,10 +245,8 @@ impl<M: StreamMux> StreamLink<M> {
         Poll::Pending
     }
 
-    fn give(&mut self, input: LaneInput) -> Result<(), LinkError> {
-        self.session
-            .handle_input(self.clock.now(), input)
-            .map_err(|misbehaved| LinkError::Misbehaved(misbehaved.to_string()))
+    fn give(&mut self, input: LaneInput, now: Instant) -> Result<(), LinkError> {
+        self.session.handle_input(now, input).map_err(|misbehaved| LinkError::Misbehaved(misbehaved.to_string()))
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -252,7 +268,8 @@ impl<M: StreamMux> StreamLink<M> {
     /// Sends what may go out and waits until the peer has it. The control lane stays open, since its end would be the
     /// session's, and the reason comes after it.
     async fn settle(&mut self) -> Result<(), LinkError> {
-        poll_fn(|cx| Poll::Ready(self.transmit(cx))).await?;
+        let now = self.clock.now();
+        poll_fn(|cx| Poll::Ready(self.transmit(cx, now))).await?;
         for sending in &mut self.sending {
             if let (false, true, Some(lane)) = (sending.blocked, sending.id != CONTROL, &mut sending.lane) {
                 lane.finish();
@@ -291,8 +308,11 @@ impl<S: SendLane> Sending<S> {
     }
 }
 
-/// The head is a few bytes of its own; the body is shared.
+/// The head is a few bytes of its own; the body is shared, unless a copy costs less than to keep two pieces.
 fn chunks(fragment: &Fragment) -> [Bytes; 2] {
+    if fragment.len() <= COPY_BELOW {
+        return [fragment.to_bytes(), Bytes::new()];
+    }
     [Bytes::copy_from_slice(fragment.head()), fragment.body().clone()]
 }
 
