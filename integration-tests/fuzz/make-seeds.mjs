@@ -89,6 +89,17 @@ function fromClip() {
   write("flv", "clip", messages);
 }
 
+/** As browsers send them. */
+function fromBrowsers() {
+  const text = (text) => Buffer.from(text);
+  const grease = [u8(0x21, 6), text("grease"), u8(0, 8, 0x17, 6), text("grease")];
+  write("http3", "close", [u8(0, 10, 0x68, 0x43, 7, 0, 0, 0, 7), text("bye")]);
+  write("http3", "grease", [...grease, u8(0, 6, 0x68, 0x43, 4, 0, 0, 0), u8(0, 1, 5)]);
+  const indexed = [u8(0, 0, 0xd1, 0xd7, 0x50, 9), text("localhost"), u8(0xc1)];
+  const shortened = [u8(0x5f, 0x50, 0x82, 0x64, 0x02, 0x2f, 0x01, 0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xa9, 0x7d, 0x7f, 1), text("v")];
+  write("http3", "request", [...indexed, ...shortened]);
+}
+
 /** Records what FFmpeg sends when it publishes, through a proxy. */
 function fromFfmpeg(gateway) {
   const [host, port] = gateway.split(":");
@@ -114,6 +125,7 @@ function fromFfmpeg(gateway) {
 
 fromVectors();
 fromClip();
+fromBrowsers();
 if (process.argv[2]) fromFfmpeg(process.argv[2]);
 
 /** Each vector of lanes: what came on which, and how it ended. */

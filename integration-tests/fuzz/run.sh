@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-120}
 shift || true
-[ $# -gt 0 ] || set -- amf0 detect flv lanes rtmp_chunks rtwebsocket tc viewer
+[ $# -gt 0 ] || set -- amf0 detect flv http3 lanes rtmp_chunks rtwebsocket tc viewer
 for target; do
   mkdir -p "corpus/$target"
   cargo +nightly fuzz run --fuzz-dir . "$target" "corpus/$target" "seeds/$target" -- \
