@@ -113,7 +113,7 @@ impl Packager {
         match frame.kind {
             UnitKind::Configuration => {
                 lane.finish(out);
-                lane.configure(frame, self.frames, out);
+                lane.configure(&frame, self.frames, out);
             }
             UnitKind::Key => {
                 lane.finish(out);
@@ -142,11 +142,11 @@ impl Packager {
 }
 
 impl Lane {
-    fn configure(&mut self, frame: Frame, frames: usize, out: &mut impl FnMut(Frame)) {
+    fn configure(&mut self, frame: &Frame, frames: usize, out: &mut impl FnMut(Frame)) {
         match track(frame.track, body(&frame.message), frames) {
             Ok((Init { codec, width, height, segment }, track)) => {
                 self.track = Some(track);
-                out(Frame { message: tlv::init(width, height, &codec, &segment), ..frame });
+                out(Frame { message: tlv::init(width, height, &codec, &segment), ..frame.clone() });
             }
             Err(error) => {
                 self.track = None;

@@ -259,9 +259,8 @@ mod tests {
         let path = StreamPath::new("live", "x").unwrap();
         let _raw = registry.subscribe(&path);
         let is_there = || {
-            let streams = registry.shared.streams();
-            let there = streams[&path].stream.packaged.lock().unwrap().upgrade().is_some();
-            there
+            let stream = Arc::clone(&registry.shared.streams()[&path].stream);
+            stream.packaged.lock().unwrap().strong_count() > 0
         };
         assert!(!is_there());
         let viewers = [registry.subscribe_packaged(&path, 1), registry.subscribe_packaged(&path, 1)];
