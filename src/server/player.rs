@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use rust_embed::{Embed, EmbeddedFile};
 
 /// Everything comes from this origin; media may come from any gateway that the page is told of. The player's worker may be
-/// made from a blob where a page of another origin embeds it.
+/// made from a blob where a page of another origin embeds it, and what Media Source Extensions are given plays as one.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; connect-src 'self' ws: wss: https:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'",
+    "default-src 'self'; connect-src 'self' ws: wss: https:; worker-src 'self' blob:; media-src 'self' blob:; \
+     style-src 'self' 'unsafe-inline'",
 );
 
 /// What of `player/` is for browsers; the rest is for those who work on it.
