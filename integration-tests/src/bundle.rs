@@ -313,7 +313,7 @@ impl Connection {
             Connection::WebTransport(_) => {
                 let shifted =
                     code.checked_sub(FIRST_CODE).with_context(|| format!("{code:#x} is none of WebTransport's"))?;
-                if (code - 0x21) % 0x1f == 0 {
+                if (code - 0x21).is_multiple_of(0x1f) {
                     bail!("{code:#x} is reserved");
                 }
                 Ok(shifted - shifted / 0x1f)

@@ -90,8 +90,9 @@ impl Lanes {
     fn change(&self, change: impl FnOnce(&mut Network)) {
         let mut network = self.network();
         change(&mut network);
-        network.sender.take().map(Waker::wake);
-        network.receiver.take().map(Waker::wake);
+        for waiting in [network.sender.take(), network.receiver.take()] {
+            waiting.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
