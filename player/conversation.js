@@ -13,10 +13,12 @@
  */
 
 import { decodeUnit } from "./media/flv.js";
+import { Format } from "./names.js";
 import { Ping } from "./session/ping.js";
 import { FlowSync } from "./session/sync.js";
 import { isObject } from "./wire/amf0.js";
 import { Command, MessageType, Status, decodeFlowSync, decodeMessage, decodeMetadata, decodeValues, encodeCommand, encodeMetadata } from "./wire/tc.js";
+import { decodeFlowMetadata, decodeTlv } from "./wire/tlv.js";
 
 /** Window of a stream's flows, in bytes: what genuine peers grant. */
 const STREAM_WINDOW = 16777215;
@@ -34,12 +36,14 @@ const TIME_INTERVAL_MS = 1000;
 
 /**
  * What the gateway said. `waiting`: nobody publishes this, and the conversation goes on until somebody does.
- * `gap`: messages that will never come; of the video's flow when `video`. `over`: nothing more comes.
+ * `gap`: messages that will never come; of the video's flow when `video`. `unit` comes of the format `raw`, `tlv` of
+ * `fmp4`. `over`: nothing more comes.
  *
  * @typedef {{ type: "started", targetDelayMs?: number }
  *   | { type: "published" | "unpublished" | "waiting" }
  *   | { type: "metadata", metadata: AmfObject }
  *   | { type: "unit", unit: import("./media/flv.js").Unit }
+ *   | { type: "tlv", message: import("./wire/tlv.js").TlvMessage }
  *   | { type: "gap", video: boolean, messages: number }
  *   | { type: "status", info: AmfObject }
  *   | { type: "over", reason: string }} ConversationEvent
@@ -49,6 +53,7 @@ const TIME_INTERVAL_MS = 1000;
 export class Conversation {
 	#session;
 	#source;
+	#format;
 	/** @type {"idle" | "connecting" | "creating" | "playing" | "over"} */
 	#state = "idle";
 	/** @type {OutgoingFlow | undefined} */
@@ -60,6 +65,8 @@ export class Conversation {
 	#stream = CONTROL_STREAM;
 	/** @type {Set<IncomingFlow>} Flows on which video has come. */
 	#videoFlows = new Set();
+	/** @type {Set<IncomingFlow>} Flows of fragmented MP4. */
+	#tlvFlows = new Set();
 	/** @type {FlowSync<IncomingFlow>} */
 	#sync = new FlowSync();
 	/** @type {Ping | undefined} Measures by calls what a session without pings cannot, once the gateway takes calls. */
@@ -70,10 +77,12 @@ export class Conversation {
 	/**
 	 * @param {import("./session/session.js").Session} session
 	 * @param {import("./source.js").Source} source
+	 * @param {string} [format] one of `Format`
 	 */
-	constructor(session, source) {
+	constructor(session, source, format = Format.RAW) {
 		this.#session = session;
 		this.#source = source;
+		this.#format = format;
 	}
 
 	/** Begins it. */
@@ -158,13 +167,16 @@ export class Conversation {
 
 	/** @param {IncomingFlow} flow */
 	#handleOpened(flow) {
-		const stream = decodeMetadata(flow.metadata);
+		const tlv = decodeFlowMetadata(flow.metadata);
+		const stream = tlv?.stream ?? decodeMetadata(flow.metadata);
 		if (stream === undefined || flow.answers !== this.#control) return;
 		if (stream === CONTROL_STREAM) {
 			flow.accept();
 			this.#answers ??= flow;
 		} else if (stream === this.#stream) {
 			flow.accept(STREAM_WINDOW);
+			if (tlv) this.#tlvFlows.add(flow);
+			if (tlv?.track === "video") this.#videoFlows.add(flow);
 		}
 	}
 
@@ -176,6 +188,7 @@ export class Conversation {
 	/** @param {IncomingFlow} flow */
 	#handleClosed(flow) {
 		this.#videoFlows.delete(flow);
+		this.#tlvFlows.delete(flow);
 		if (flow === this.#answers) this.#end("the gateway ended the conversation");
 	}
 
@@ -185,6 +198,10 @@ export class Conversation {
 	 * @param {Uint8Array} payload
 	 */
 	#handleMessage(now, flow, payload) {
+		if (this.#tlvFlows.has(flow)) {
+			for (const message of decodeTlv(payload)) this.#events.push({ type: "tlv", message });
+			return;
+		}
 		const message = decodeMessage(payload);
 		const sync = decodeFlowSync(message);
 		if (sync) {
@@ -226,7 +243,8 @@ export class Conversation {
 			this.#state = "playing";
 			this.#stream = result;
 			this.#commands = this.#session.open(encodeMetadata(result), this.#answers);
-			this.#command(Command.PLAY, this.#source.name);
+			const { name } = this.#source;
+			this.#command(Command.PLAY, this.#format === Format.RAW ? name : `${name}${name.includes("?") ? "&" : "?"}format=${this.#format}`);
 		}
 	}
 
@@ -234,22 +252,9 @@ export class Conversation {
 	#handleStatus(info) {
 		if (!isObject(info)) return;
 		this.#events.push({ type: "status", info });
-		switch (info.code) {
-			case Status.PLAY_START:
-				this.#events.push({ type: "started", targetDelayMs: typeof info.targetDelay === "number" ? info.targetDelay : undefined });
-				return;
-			case Status.PUBLISH_NOTIFY:
-				this.#events.push({ type: "published" });
-				return;
-			case Status.UNPUBLISH_NOTIFY:
-				this.#events.push({ type: "unpublished" });
-				return;
-			case Status.STREAM_NOT_FOUND:
-				this.#events.push({ type: "waiting" });
-				return;
-			default:
-				if (info.level === "error") this.#end(String(info.description ?? info.code));
-		}
+		const event = decodeStatus(info);
+		if (event?.type === "over") this.#end(event.reason);
+		else if (event) this.#events.push(event);
 	}
 
 	/**
@@ -265,5 +270,26 @@ export class Conversation {
 		if (this.#state === "over") return;
 		this.#state = "over";
 		this.#events.push({ type: "over", reason });
+	}
+}
+
+/**
+ * What an info object says.
+ *
+ * @param {{ [name: string]: unknown }} info
+ * @returns {ConversationEvent | undefined}
+ */
+export function decodeStatus({ code, level, description, targetDelay }) {
+	switch (code) {
+		case Status.PLAY_START:
+			return { type: "started", targetDelayMs: typeof targetDelay === "number" ? targetDelay : undefined };
+		case Status.PUBLISH_NOTIFY:
+			return { type: "published" };
+		case Status.UNPUBLISH_NOTIFY:
+			return { type: "unpublished" };
+		case Status.STREAM_NOT_FOUND:
+			return { type: "waiting" };
+		default:
+			return level === "error" ? { type: "over", reason: String(description ?? code) } : undefined;
 	}
 }

@@ -1,15 +1,17 @@
 // @ts-check
 /**
- * `<headwater-player src="/watch/app/name" transport="auto" autoplay muted>`: a live stream on a page.
+ * `<headwater-player src="/watch/app/name" transport="auto" decode="auto" autoplay muted>`: a live stream on a page.
  *
- * The element is thin: attributes in, events and `stats` out. All that plays is in the worker.
+ * The element is thin: attributes in, events and `stats` out. All that plays is in the worker, but for what only pages can have: a
+ * `<video>` and sound.
  * @module
  */
 
 import { sheet } from "./element.css.js";
 import { drawFrame } from "./media/draw.js";
+import { MsePlayer, hasMediaSource } from "./media/mse.js";
 import { AudioOutput } from "./media/output.js";
-import { Attribute, EventName, FromWorker, State, ToWorker, Transport } from "./names.js";
+import { Attribute, Decode, EventName, FromWorker, State, ToWorker, Transport } from "./names.js";
 import { parseSource } from "./source.js";
 import { Memory } from "./transport/memory.js";
 
@@ -30,7 +32,7 @@ const memory = new Memory(() => localStorage);
 
 /** The player. */
 export class HeadwaterPlayer extends HTMLElement {
-	static observedAttributes = [Attribute.SRC, Attribute.MUTED, Attribute.TRANSPORT];
+	static observedAttributes = [Attribute.SRC, Attribute.MUTED, Attribute.TRANSPORT, Attribute.DECODE];
 
 	/** @type {Stats | undefined} */
 	#stats;
@@ -46,7 +48,11 @@ export class HeadwaterPlayer extends HTMLElement {
 	/** @type {AudioOutput | undefined} */
 	#output;
 
+	/** @type {MsePlayer | undefined} */
+	#mse;
+
 	#canvas = document.createElement("canvas");
+	#video = document.createElement("video");
 	#message = element("div", "message");
 	#start = element("button", "start");
 	#mute = element("button", "mute");
@@ -59,7 +65,9 @@ export class HeadwaterPlayer extends HTMLElement {
 		const bar = element("div", "bar");
 		bar.append(this.#start, this.#mute, this.#line);
 		this.#message.setAttribute("role", "status");
-		root.append(this.#canvas, this.#message, bar);
+		this.#video.hidden = true;
+		this.#video.playsInline = true;
+		root.append(this.#canvas, this.#video, this.#message, bar);
 		this.#start.addEventListener("click", () => (this.paused ? this.play() : this.pause()));
 		this.#mute.addEventListener("click", () => (this.muted = !this.muted));
 		this.#render();
@@ -109,8 +117,7 @@ export class HeadwaterPlayer extends HTMLElement {
 		this.#tell({ type: ToWorker.CLOSE });
 		this.#playing.abort.abort();
 		this.#playing = undefined;
-		this.#format = undefined;
-		this.#closeOutput();
+		this.#setDecode(undefined);
 		this.#setState(State.CLOSED);
 	}
 
@@ -153,22 +160,31 @@ export class HeadwaterPlayer extends HTMLElement {
 		const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: NAME });
 		const abort = new AbortController();
 		const gateway = new URL(source.url).origin;
-		const transports = { wanted: this.#transport(), remembered: memory.recall(Date.now(), gateway) };
+		const transport = this.#wish(Attribute.TRANSPORT, Transport);
+		const decode = this.#wish(Attribute.DECODE, Decode);
+		/** @type {import("./viewer.js").Wishes} */
+		const wishes = { transport, remembered: memory.recall(Date.now(), gateway), decode, hasMediaSource };
 		this.#playing = { worker, gateway, abort };
 		const { signal } = abort;
 		worker.addEventListener("message", ({ data }) => this.#handleWorker(data), { signal });
 		worker.addEventListener("error", (event) => this.#emit(EventName.TROUBLE, event.message || "the player's worker failed"), { signal });
 		const offscreen = canvas.transferControlToOffscreen?.();
-		worker.postMessage({ type: ToWorker.OPEN, source, transports, canvas: offscreen }, offscreen ? [offscreen] : []);
+		worker.postMessage({ type: ToWorker.OPEN, source, wishes, canvas: offscreen }, offscreen ? [offscreen] : []);
 		this.#setState(State.CONNECTING);
 	}
 
-	/** The transport that is asked for. */
-	#transport() {
-		const wanted = this.getAttribute(Attribute.TRANSPORT) ?? Transport.AUTO;
-		const known = Object.values(Transport).find((transport) => transport === wanted);
-		if (!known) console.warn(`<${NAME}>: transport is to be one of ${Object.values(Transport).join(", ")}, not "${wanted}"`);
-		return known ?? Transport.AUTO;
+	/**
+	 * What an attribute asks for.
+	 *
+	 * @param {string} name
+	 * @param {{ AUTO: string, [name: string]: string }} choices
+	 * @returns {string}
+	 */
+	#wish(name, choices) {
+		const wanted = this.getAttribute(name) ?? choices.AUTO;
+		if (Object.values(choices).includes(wanted)) return wanted;
+		console.warn(`<${NAME}>: ${name} is to be one of ${Object.values(choices).join(", ")}, not "${wanted}"`);
+		return choices.AUTO;
 	}
 
 	/** @param {{ type: string, [member: string]: any }} message */
@@ -177,10 +193,7 @@ export class HeadwaterPlayer extends HTMLElement {
 			case FromWorker.STATE:
 				return this.#setState(message.state);
 			case FromWorker.STATS:
-				this.#stats = message.stats;
-				this.#line.textContent = describe(message.stats);
-				this.#line.title = describeRace(message.stats);
-				return this.#emit(EventName.STATS, message.stats);
+				return this.#handleStats({ ...message.stats, ...this.#mse?.stats(performance.now(), message.stats.rttMs) });
 			case FromWorker.METADATA:
 				return this.#emit(EventName.METADATA, message.metadata);
 			case FromWorker.TROUBLE:
@@ -195,11 +208,52 @@ export class HeadwaterPlayer extends HTMLElement {
 				return;
 			case FromWorker.FRAME:
 				return drawFrame(this.#canvas, message.frame);
+			case FromWorker.DECODE:
+				return this.#setDecode(message.decode);
+			case FromWorker.MEDIA:
+				return this.#mse?.handleMessage(performance.now(), message.message);
+			case FromWorker.GAP:
+				return this.#mse?.handleGap();
+			case FromWorker.HINT:
+				return this.#mse?.setHint(message.ms);
+			case FromWorker.RESET:
+				return this.#mse?.reset();
 		}
+	}
+
+	/** @param {Stats} stats */
+	#handleStats(stats) {
+		this.#stats = stats;
+		this.#line.textContent = describe(stats);
+		this.#line.title = describeRace(stats);
+		this.#emit(EventName.STATS, stats);
+	}
+
+	/** @param {string | undefined} decode what plays from now on, one of `Decode` */
+	#setDecode(decode) {
+		this.#format = undefined;
+		this.#closeOutput();
+		this.#mse?.close();
+		this.#mse = undefined;
+		this.#video.hidden = decode !== Decode.MSE;
+		this.#canvas.hidden = !this.#video.hidden;
+		if (decode !== Decode.MSE) return;
+		this.#applyAudio();
+		this.#mse = new MsePlayer(this.#video, {
+			handleTrouble: (message) => this.#emit(EventName.TROUBLE, message),
+			handleLocked: () => this.#handleLocked(),
+		});
+	}
+
+	/** The browser refuses to play sound until somebody asks for it. */
+	#handleLocked() {
+		this.#locked = true;
+		this.#renderMute();
 	}
 
 	/** Makes the output what is wanted: one of the stream's format, or none. */
 	async #applyAudio() {
+		this.#video.muted = this.muted;
 		this.#closeOutput();
 		const format = this.#format;
 		if (!format || this.muted) return;
@@ -218,8 +272,7 @@ export class HeadwaterPlayer extends HTMLElement {
 			output.watchLatency((ms) => this.#tell({ type: ToWorker.LATENCY, ms }));
 		} else {
 			this.#closeOutput();
-			this.#locked = true;
-			this.#renderMute();
+			this.#handleLocked();
 		}
 	}
 
@@ -277,10 +330,10 @@ export class HeadwaterPlayer extends HTMLElement {
  * @param {Stats} stats
  * @returns {string}
  */
-function describe({ transport, delayMs, rttMs, framesDropped, bufferMs }) {
+function describe({ transport, decode, delayMs, rttMs, framesDropped, bufferMs }) {
 	/** @param {number | undefined} ms */
 	const time = (ms) => (ms === undefined ? "–" : `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`);
-	return `${transport ?? "–"} · delay ${time(delayMs)} · RTT ${time(rttMs)} · dropped ${framesDropped} · buffer ${time(bufferMs)}`;
+	return `${transport ?? "–"} · ${decode} · delay ${time(delayMs)} · RTT ${time(rttMs)} · dropped ${framesDropped} · buffer ${time(bufferMs)}`;
 }
 
 /**

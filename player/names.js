@@ -8,6 +8,8 @@ export const Attribute = Object.freeze({
 	AUTOPLAY: "autoplay",
 	/** One of `Transport`. */
 	TRANSPORT: "transport",
+	/** One of `Decode`. */
+	DECODE: "decode",
 });
 
 /** Ways to a gateway. */
@@ -15,7 +17,28 @@ export const Transport = Object.freeze({
 	/** Whichever of the others delivers first. */
 	AUTO: "auto",
 	WEBTRANSPORT: "webtransport",
+	/** Flows over a WebSocket. */
 	RTWEBSOCKET: "rtwebsocket",
+	/** The same over the browser's WebSocketStream. */
+	RTWEBSOCKET_STREAM: "rtwebsocket-stream",
+	/** Fragmented MP4 over WebSocketStream, without flows. */
+	WEBSOCKETSTREAM: "websocketstream",
+	/** Fragmented MP4 over a WebSocket, without flows, acknowledged. */
+	WEBSOCKET: "websocket",
+});
+
+/** What decodes. */
+export const Decode = Object.freeze({
+	/** WebCodecs where they know the stream's codecs, else Media Source Extensions. */
+	AUTO: "auto",
+	WEBCODECS: "webcodecs",
+	MSE: "mse",
+});
+
+/** Forms in which a stream is delivered. */
+export const Format = Object.freeze({
+	RAW: "raw",
+	FMP4: "fmp4",
 });
 
 /** Events of the element. None bubbles. */
@@ -61,6 +84,13 @@ export const FromWorker = Object.freeze({
 	TROUBLE: "trouble",
 	/** Which transport was chosen; without one, the choice was wrong. */
 	TRANSPORT: "transport",
+	/** Which of `Decode` plays what follows. */
+	DECODE: "decode",
 	AUDIO_FORMAT: "audioFormat",
 	FRAME: "frame",
+	/** For Media Source Extensions: a message of the stream's, what is missing, the target, a new beginning. */
+	MEDIA: "media",
+	GAP: "gap",
+	HINT: "hint",
+	RESET: "reset",
 });

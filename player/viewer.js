@@ -1,16 +1,13 @@
 // @ts-check
 /**
- * One stream from its address to a canvas and an audio port; runs in a worker, because a hidden page's timers are
- * slowed down and acknowledgements must not be.
+ * One stream from its address to what plays it; runs in a worker, because a hidden page's timers are slowed down and
+ * acknowledgements must not be.
  * @module
  */
 
-import { AudioTrack } from "./media/audio.js";
-import { drawFrame } from "./media/draw.js";
-import { Schedule } from "./media/schedule.js";
-import { Timeline } from "./media/timeline.js";
-import { VideoTrack } from "./media/video.js";
-import { FromWorker, State, Transport } from "./names.js";
+import { MseRemote } from "./media/mse-remote.js";
+import { WebCodecsPlayer, hasWebCodecs } from "./media/webcodecs.js";
+import { Decode, Format, FromWorker, State, Transport } from "./names.js";
 import { Connection, candidates } from "./transport/connection.js";
 
 /** Wait before the first try to connect again, in milliseconds. Doubles with each that fails. */
@@ -20,9 +17,6 @@ const LAST_RETRY_MS = 5000;
 /** A quarter of the wait is left to chance, so that viewers of a gateway that restarts do not all come at once. */
 const RETRY_JITTER = 0.25;
 const STATS_INTERVAL_MS = 250;
-
-/** @type {(callback: () => void) => unknown} Workers of browsers without OffscreenCanvas know no frames. */
-const nextPaint = self.requestAnimationFrame?.bind(self) ?? ((callback) => setTimeout(callback, 16));
 
 /**
  * What the statistics line shows. Times are in milliseconds.
@@ -42,11 +36,19 @@ const nextPaint = self.requestAnimationFrame?.bind(self) ?? ((callback) => setTi
  * @property {number} targetMs what the delay without the round trip should be
  * @property {number} bufferMs what is here and not yet shown
  * @property {number | undefined} rttMs
+ * @property {number | undefined} skewMs how far pictures are behind the sound, smoothed; behind the wall clock where that leads
  * @property {number} gaps messages that the gateway gave up
  * @property {number} width
  * @property {number} height
  * @property {string | undefined} transport
+ * @property {string} decode what decodes
  * @property {import("./transport/race.js").Entrant[]} race how the transport was chosen
+ */
+
+/**
+ * What the page wants and has: a transport and which won last, what is to decode, and Media Source Extensions.
+ *
+ * @typedef {{ transport: string, remembered?: string, decode: string, hasMediaSource: boolean }} Wishes
  */
 
 /** A viewer of one stream. */
@@ -55,7 +57,7 @@ export class Viewer {
 	#canvas;
 	#post;
 	#life = new AbortController();
-	#transports;
+	#wishes;
 	/** @type {{ link: Connection, abort: AbortController } | undefined} */
 	#connection;
 	#failures = 0;
@@ -63,31 +65,28 @@ export class Viewer {
 	#state = State.CONNECTING;
 	#paused = false;
 
-	#schedule = new Schedule();
-	#timeline = new Timeline();
-	#newest = -Infinity;
-	#video;
-	#audio;
+	/** @type {string} What is asked for over flows. */
+	#format;
+	/** @type {WebCodecsPlayer | MseRemote} */
+	#player;
+	/** @type {string} */
+	#decode = Decode.WEBCODECS;
 	#gaps = 0;
-	#size = { width: 0, height: 0 };
 
 	/**
 	 * @param {import("./source.js").Source} source
-	 * @param {{ wanted: string, remembered?: string }} transports which is wanted, and which won last
+	 * @param {Wishes} wishes
 	 * @param {OffscreenCanvas | undefined} canvas without one, frames are posted
 	 * @param {(message: object, transfer?: Transferable[]) => void} post to the page
 	 */
-	constructor(source, transports, canvas, post) {
+	constructor(source, wishes, canvas, post) {
 		this.#source = source;
-		this.#transports = transports;
+		this.#wishes = wishes;
 		this.#canvas = canvas;
 		this.#post = post;
-		/** @param {string} message */
-		const trouble = (message) => post({ type: FromWorker.TROUBLE, message });
-		this.#video = new VideoTrack(trouble);
-		this.#audio = new AudioTrack(this.#schedule, (format) => post({ type: FromWorker.AUDIO_FORMAT, format }), trouble);
+		this.#format = firstFormat(wishes);
+		this.#player = this.#createPlayer();
 		this.#connect();
-		this.#repeat();
 		const interval = setInterval(() => this.#postStats(), STATS_INTERVAL_MS);
 		this.#life.signal.addEventListener("abort", () => clearInterval(interval), { once: true });
 	}
@@ -98,7 +97,7 @@ export class Viewer {
 	 * @param {{ port: MessagePort, format: import("./media/audio.js").AudioFormat } | undefined} output
 	 */
 	setOutput(output) {
-		this.#audio.setOutput(output);
+		this.#player.setOutput(output);
 	}
 
 	/**
@@ -107,7 +106,7 @@ export class Viewer {
 	 * @param {number} ms
 	 */
 	setLatency(ms) {
-		this.#audio.setLatency(ms);
+		this.#player.setLatency(ms);
 	}
 
 	/**
@@ -118,8 +117,8 @@ export class Viewer {
 	pause(paused) {
 		if (paused === this.#paused) return;
 		this.#paused = paused;
-		this.#connection?.link.command((conversation) => conversation.pause(paused));
-		this.#forgetMedia();
+		this.#connection?.link.pause(paused);
+		this.#player.reset();
 		this.#setState(paused ? State.PAUSED : State.WAITING);
 	}
 
@@ -127,19 +126,22 @@ export class Viewer {
 	close() {
 		this.#life.abort();
 		this.#connection?.abort.abort();
-		this.#forgetMedia();
-		this.#audio.setOutput(undefined);
+		this.#player.close();
 		this.#setState(State.CLOSED);
 	}
 
 	#connect() {
 		const abort = new AbortController();
-		const { wanted, remembered } = this.#transports;
+		const { transport, remembered, decode, hasMediaSource } = this.#wishes;
 		const link = new Connection(
 			this.#source,
-			candidates(wanted, remembered),
+			candidates(transport, remembered, hasMediaSource ? decode : Decode.WEBCODECS),
+			this.#format,
 			{
-				handleChosen: (transport) => this.#remember(transport),
+				handleChosen: (transport, format) => {
+					this.#remember(transport);
+					this.#setDecode(format === Format.RAW ? Decode.WEBCODECS : Decode.MSE);
+				},
 				handleEvent: (now, event) => this.#handleEvent(now, event),
 				handleClosed: (reason) => this.#handleClosed(reason),
 			},
@@ -153,8 +155,7 @@ export class Viewer {
 		this.#remember(undefined);
 		this.#connection?.abort.abort();
 		this.#connection = undefined;
-		this.#forgetMedia();
-		this.#timeline = new Timeline();
+		this.#player.restart();
 		this.#setState(State.RECONNECTING, reason);
 		const wait = Math.min(FIRST_RETRY_MS * 2 ** this.#failures++, LAST_RETRY_MS) * (1 - RETRY_JITTER * Math.random());
 		const timer = setTimeout(() => this.#connect(), wait);
@@ -163,9 +164,8 @@ export class Viewer {
 
 	/** @param {string | undefined} transport */
 	#remember(transport) {
-		const { wanted, remembered } = this.#transports;
-		if (wanted !== Transport.AUTO || transport === remembered) return;
-		this.#transports = { wanted, remembered: transport };
+		if (this.#wishes.transport !== Transport.AUTO || transport === this.#wishes.remembered) return;
+		this.#wishes = { ...this.#wishes, remembered: transport };
 		this.#post({ type: FromWorker.TRANSPORT, transport });
 	}
 
@@ -174,16 +174,12 @@ export class Viewer {
 	 * @param {import("./conversation.js").ConversationEvent} event
 	 */
 	#handleEvent(now, event) {
+		if (!this.#paused || !isMedia(event)) this.#player.handleEvent(now, event);
 		switch (event.type) {
 			case "started":
 				this.#failures = 0;
-				if (event.targetDelayMs !== undefined) this.#schedule.setHint(event.targetDelayMs);
 				this.#setState(State.WAITING);
-				if (this.#paused) this.#connection?.link.command((conversation) => conversation.pause(true));
-				return;
-			case "published":
-				// A publisher that returns goes on with the time line, but not with the pace, of the one that left.
-				this.#schedule.reset();
+				if (this.#paused) this.#connection?.link.pause(true);
 				return;
 			case "unpublished":
 			case "waiting":
@@ -192,62 +188,33 @@ export class Viewer {
 				return this.#post({ type: FromWorker.METADATA, metadata: { ...event.metadata } });
 			case "gap":
 				this.#gaps += event.messages;
-				if (event.video) this.#video.handleGap();
 				return;
-			case "unit":
-				return this.#handleUnit(now, event.unit);
+			default:
+				if (isMedia(event)) this.#setState(State.PLAYING);
 		}
 	}
 
-	/**
-	 * @param {number} now
-	 * @param {import("./media/flv.js").Unit} unit
-	 */
-	#handleUnit(now, unit) {
-		if (this.#paused && unit.kind !== "configuration") return;
-		const track = unit.track === "video" ? this.#video : undefined;
-		if (unit.kind !== "key" && unit.kind !== "delta") {
-			if (track) return track.push(unit, 0);
-			return this.#audio.push(now, unit, 0);
-		}
-		const time = this.#timeline.unwrap(unit.timestamp);
-		this.#newest = Math.max(this.#newest, time);
-		this.#schedule.handleReceived(now, unit.track, time);
-		if (track) track.push(unit, time);
-		else this.#audio.push(now, unit, time);
-		this.#video.advance(now, this.#position(now) ?? -Infinity);
-		this.#setState(State.PLAYING);
+	/** @param {string} decode one of `Decode` */
+	#setDecode(decode) {
+		if (decode === this.#decode) return;
+		this.#player.close();
+		this.#decode = decode;
+		this.#player = this.#createPlayer();
 	}
 
-	/**
-	 * The stream time that is to be seen now: what is heard, or what is due when nothing is.
-	 *
-	 * @param {number} now
-	 */
-	#position(now) {
-		return this.#audio.time(now) ?? this.#schedule.due(now);
+	#createPlayer() {
+		this.#post({ type: FromWorker.DECODE, decode: this.#decode });
+		if (this.#decode === Decode.MSE) return new MseRemote(this.#post);
+		return new WebCodecsPlayer(this.#canvas, this.#post, () => this.#handleUndecodable());
 	}
 
-	#repeat() {
-		if (this.#life.signal.aborted) return;
-		const now = performance.now();
-		const position = this.#position(now);
-		if (position !== undefined && !this.#paused) this.#video.present(now, position, (frame) => this.#draw(frame));
-		nextPaint(() => this.#repeat());
-	}
-
-	/** @param {VideoFrame} frame */
-	#draw(frame) {
-		this.#size = { width: frame.displayWidth, height: frame.displayHeight };
-		if (!this.#canvas) return this.#post({ type: FromWorker.FRAME, frame }, [frame]);
-		drawFrame(this.#canvas, frame);
-	}
-
-	#forgetMedia() {
-		this.#schedule.reset();
-		this.#newest = -Infinity;
-		this.#video.reset();
-		this.#audio.reset();
+	/** What WebCodecs can't decode, Media Source Extensions may. */
+	#handleUndecodable() {
+		const { decode, hasMediaSource } = this.#wishes;
+		if (decode !== Decode.AUTO || !hasMediaSource || this.#format !== Format.RAW) return;
+		this.#format = Format.FMP4;
+		this.#connection?.abort.abort();
+		this.#connect();
 	}
 
 	/**
@@ -262,27 +229,33 @@ export class Viewer {
 	}
 
 	#postStats() {
-		const now = performance.now();
-		const position = this.#position(now);
-		const edge = this.#schedule.edge(now);
 		const rttMs = this.#connection?.link.rtt;
 		/** @type {Stats} */
 		const stats = {
 			state: this.#state,
-			framesShown: this.#video.framesShown,
-			framesDropped: this.#video.framesDropped,
-			audioSeconds: this.#audio.seconds,
-			underruns: this.#audio.underruns,
-			audioLeads: this.#audio.time(now) !== undefined,
-			delayMs: position === undefined || edge === undefined ? undefined : edge - position + (rttMs ?? 0) / 2,
-			targetMs: this.#schedule.target(now),
-			bufferMs: position === undefined ? 0 : Math.max(this.#newest - position, 0),
 			rttMs,
 			gaps: this.#gaps,
 			transport: this.#connection?.link.transport,
+			decode: this.#decode,
 			race: this.#connection?.link.entrants ?? [],
-			...this.#size,
+			...this.#player.stats(performance.now(), rttMs),
 		};
 		this.#post({ type: FromWorker.STATS, stats });
 	}
+}
+
+/** @param {Wishes} wishes */
+function firstFormat({ decode, hasMediaSource }) {
+	if (decode === Decode.AUTO) return hasWebCodecs() || !hasMediaSource ? Format.RAW : Format.FMP4;
+	return decode === Decode.MSE ? Format.FMP4 : Format.RAW;
+}
+
+/**
+ * Whether an event is of what is seen or heard, and no preparation for it.
+ *
+ * @param {import("./conversation.js").ConversationEvent} event
+ */
+function isMedia(event) {
+	if (event.type === "tlv") return event.message.type === "segment";
+	return event.type === "unit" && (event.unit.kind === "key" || event.unit.kind === "delta");
 }

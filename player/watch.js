@@ -7,8 +7,12 @@ import { parseSource } from "./source.js";
 
 // The page takes its own settings out of the query; what is left is the gateway's.
 const query = new URLSearchParams(location.search);
-const transport = query.get(Attribute.TRANSPORT);
-query.delete(Attribute.TRANSPORT);
+const player = document.createElement("headwater-player");
+for (const name of [Attribute.TRANSPORT, Attribute.DECODE]) {
+	const value = query.get(name);
+	query.delete(name);
+	if (value !== null) player.setAttribute(name, value);
+}
 const address = location.pathname + (query.size > 0 ? `?${query}` : "");
 
 const source = parseSource(address, location.href);
@@ -17,8 +21,6 @@ document.title = title;
 const heading = document.getElementById("title");
 if (heading) heading.textContent = title;
 
-const player = document.createElement("headwater-player");
 player.setAttribute(Attribute.SRC, address);
-if (transport !== null) player.setAttribute(Attribute.TRANSPORT, transport);
 player.setAttribute(Attribute.AUTOPLAY, "");
 document.getElementById("player")?.append(player);

@@ -16,7 +16,7 @@ const post = (message, transfer = []) => self.postMessage(message, { transfer })
 self.onmessage = ({ data }) => {
 	switch (data.type) {
 		case ToWorker.OPEN:
-			viewer = new Viewer(data.source, data.transports, data.canvas, post);
+			viewer = new Viewer(data.source, data.wishes, data.canvas, post);
 			return;
 		case ToWorker.OUTPUT:
 			return viewer?.setOutput(data.output);

@@ -48,6 +48,7 @@ const UNDERRUN_STEP_MS = 25;
 
 /** The schedule of one stream. */
 export class Schedule {
+	#leastTarget;
 	#hint = DEFAULT_TARGET_MS;
 	/** Least transits of the present window and of the one before. */
 	#least = Infinity;
@@ -59,6 +60,11 @@ export class Schedule {
 	#latenessAt = Infinity;
 	/** @type {Map<string, Track>} */
 	#tracks = new Map();
+
+	/** @param {number} [leastTarget] in milliseconds */
+	constructor(leastTarget = MIN_TARGET_MS) {
+		this.#leastTarget = leastTarget;
+	}
 
 	/**
 	 * Takes the gateway's hint for the target delay.
@@ -138,7 +144,7 @@ export class Schedule {
 	 * @returns {number}
 	 */
 	target(now) {
-		return Math.min(Math.max(this.#latenessNow(now) + SPARE_MS, MIN_TARGET_MS), this.#most);
+		return Math.min(Math.max(this.#latenessNow(now) + SPARE_MS, this.#leastTarget), this.#most);
 	}
 
 	get #leastTransit() {
@@ -146,7 +152,7 @@ export class Schedule {
 	}
 
 	get #most() {
-		return Math.max(this.#hint, MIN_TARGET_MS) + MAX_EXTRA_MS;
+		return Math.max(this.#hint, this.#leastTarget) + MAX_EXTRA_MS;
 	}
 
 	/**

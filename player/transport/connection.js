@@ -1,41 +1,58 @@
 // @ts-check
 /** One conversation over whichever transport serves it first: runs a race, and then is its winner. */
 
-import { Transport } from "../names.js";
+import { Decode, Format, Transport } from "../names.js";
 import { findEndpoint } from "./endpoint.js";
+import { PipeLink } from "./pipe.js";
 import { Race } from "./race.js";
-import { WebSocketLink } from "./websocket.js";
+import { hasWebSocketStream, openSocket, openSocketStream } from "./socket.js";
+import { SUBPROTOCOL, TlvLink } from "./tlv.js";
 import { WebTransportLink, hasWebTransport } from "./webtransport.js";
 
 /** @typedef {import("../conversation.js").ConversationEvent} ConversationEvent */
 
-/** @typedef {import("./link.js").Listener & { handleChosen: (transport: string) => void }} Listener told of the choice before anything else */
+/** @typedef {import("./link.js").Listener & { handleChosen: (transport: string, format: string) => void }} Listener told of the choice before anything else */
+
+/** @typedef {WebTransportLink | PipeLink | TlvLink} AnyLink */
 
 /**
  * One that runs, and what it has said so far.
  *
- * @typedef {{ link: WebSocketLink | WebTransportLink, abort: AbortController, events: ConversationEvent[] }} Runner
+ * @typedef {{ link: AnyLink, abort: AbortController, events: ConversationEvent[] }} Runner
  */
 
-/** What is expected of transports, the best one first. */
-const RANKING = Object.freeze([Transport.WEBTRANSPORT, Transport.RTWEBSOCKET]);
+/** Those without flows, which carry fragmented MP4 alone. @type {readonly string[]} */
+const FLOWLESS = Object.freeze([Transport.WEBSOCKETSTREAM, Transport.WEBSOCKET]);
+const CHROMIUM = /Chrom(e|ium)\//;
 
 /**
  * The transports that are worth a try, the best one first.
  *
  * @param {string} wanted one of `Transport`, or `auto`
  * @param {string} [remembered] the one that won last
+ * @param {string} [decode] what is to decode; Media Source Extensions for `auto`, too, where there are any
  * @returns {string[]}
  */
-export function candidates(wanted, remembered) {
+export function candidates(wanted, remembered, decode = Decode.AUTO) {
 	if (wanted !== Transport.AUTO) return [wanted];
-	const known = RANKING.filter((transport) => transport !== Transport.WEBTRANSPORT || hasWebTransport());
+	const hasStream = hasWebSocketStream();
+	/** @type {string[]} */
+	const known = [hasStream ? Transport.RTWEBSOCKET_STREAM : Transport.RTWEBSOCKET];
+	if (hasWebTransport() && !isWebKit()) known.unshift(Transport.WEBTRANSPORT);
+	if (decode !== Decode.WEBCODECS) known.push(...FLOWLESS.filter((transport) => hasStream || transport !== Transport.WEBSOCKETSTREAM));
 	return known.toSorted((a, b) => Number(b === remembered) - Number(a === remembered));
+}
+
+/** Whether sessions of this browser's WebTransport die of what we do to them. */
+function isWebKit() {
+	const { userAgent = "" } = globalThis.navigator ?? {};
+	return userAgent.includes("AppleWebKit/") && !CHROMIUM.test(userAgent);
 }
 
 /** A connection, from its attempts to its end. */
 export class Connection {
 	#source;
+	#format;
 	#listener;
 	#race;
 	/** @type {Map<string, Runner>} */
@@ -46,11 +63,13 @@ export class Connection {
 	/**
 	 * @param {import("../source.js").Source} source
 	 * @param {string[]} transports the best one first
+	 * @param {string} format what those that can carry any are asked for, one of `Format`
 	 * @param {Listener} listener
 	 * @param {AbortSignal} signal ends it
 	 */
-	constructor(source, transports, listener, signal) {
+	constructor(source, transports, format, listener, signal) {
 		this.#source = source;
+		this.#format = format;
 		this.#listener = listener;
 		this.#race = new Race(performance.now(), transports);
 		signal.addEventListener("abort", () => this.#end(), { once: true });
@@ -58,12 +77,12 @@ export class Connection {
 	}
 
 	/**
-	 * Gives the conversation a command.
+	 * Stops all media, or lets it come again.
 	 *
-	 * @param {(conversation: import("../conversation.js").Conversation) => void} command
+	 * @param {boolean} paused
 	 */
-	command(command) {
-		for (const { link } of this.#runners.values()) link.command(command);
+	pause(paused) {
+		for (const { link } of this.#runners.values()) link.pause(paused);
 	}
 
 	/** Smoothed round-trip time in milliseconds; nothing before it has been measured. */
@@ -97,14 +116,33 @@ export class Connection {
 			handleClosed: (/** @type {string} */ reason) => this.#handleClosed(transport, reason),
 		};
 		try {
-			const link =
-				transport === Transport.WEBTRANSPORT
-					? new WebTransportLink(this.#source, listener, abort.signal, (signal) => findEndpoint(this.#source, signal))
-					: new WebSocketLink(this.#source, listener, abort.signal);
+			const link = this.#link(transport, listener, abort.signal);
 			this.#runners.set(transport, { link, abort, events: [] });
 		} catch (error) {
 			// A page with TLS may open no connection without.
 			queueMicrotask(() => this.#handleClosed(transport, String(error)));
+		}
+	}
+
+	/**
+	 * @param {string} transport
+	 * @param {import("./link.js").Listener} listener
+	 * @param {AbortSignal} signal
+	 * @returns {AnyLink}
+	 */
+	#link(transport, listener, signal) {
+		const [source, format] = [this.#source, this.#format];
+		switch (transport) {
+			case Transport.WEBTRANSPORT:
+				return new WebTransportLink(source, format, listener, signal, (signal) => findEndpoint(source, format, signal));
+			case Transport.RTWEBSOCKET_STREAM:
+				return new PipeLink(source, format, listener, signal, openSocketStream);
+			case Transport.WEBSOCKETSTREAM:
+				return new TlvLink(source, listener, signal, (url, listener) => openSocketStream(url, listener, SUBPROTOCOL), { acknowledges: false });
+			case Transport.WEBSOCKET:
+				return new TlvLink(source, listener, signal, openSocket, { acknowledges: true });
+			default:
+				return new PipeLink(source, format, listener, signal, openSocket);
 		}
 	}
 
@@ -124,7 +162,7 @@ export class Connection {
 			this.#runners.delete(other);
 			abort.abort();
 		}
-		this.#listener.handleChosen(transport);
+		this.#listener.handleChosen(transport, FLOWLESS.includes(transport) ? Format.FMP4 : this.#format);
 		for (const event of runner.events.splice(0)) this.#listener.handleEvent(now, event);
 	}
 
@@ -157,6 +195,7 @@ export class Connection {
  * @param {ConversationEvent} event
  */
 function isDelivery(event) {
+	if (event.type === "tlv") return event.message.type === "segment";
 	if (event.type === "unit") return event.unit.kind === "key" || event.unit.kind === "delta";
 	return event.type === "waiting";
 }

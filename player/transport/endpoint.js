@@ -1,7 +1,6 @@
 // @ts-check
 /** Where a gateway is to be reached by WebTransport: it says so in `/player/transports.json`, beside the player. */
 
-const FORMAT = "raw";
 /** How long the gateway may take to say so, in milliseconds. */
 const PATIENCE_MS = 5000;
 
@@ -11,15 +10,16 @@ const PATIENCE_MS = 5000;
  * Asks for it. The certificate changes while pages are open, so that the answer is good for one connection.
  *
  * @param {import("../source.js").Source} source
+ * @param {string} format one of `Format`
  * @param {AbortSignal} signal
  * @returns {Promise<import("./webtransport.js").Endpoint>}
  */
-export async function findEndpoint(source, signal) {
+export async function findEndpoint(source, format, signal) {
 	const url = new URL("/player/transports.json", httpAddress(source));
 	const answer = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]), cache: "no-store" });
 	if (!answer.ok) throw new Error(`the gateway does not tell its transports (status ${answer.status})`);
-	const endpoint = readEndpoint(source, await answer.json());
-	if (!endpoint) throw new Error("the gateway offers no WebTransport");
+	const endpoint = readEndpoint(source, format, await answer.json());
+	if (!endpoint) throw new Error(`the gateway offers no WebTransport for ${format}`);
 	return endpoint;
 }
 
@@ -27,11 +27,12 @@ export async function findEndpoint(source, signal) {
  * Reads the answer.
  *
  * @param {import("../source.js").Source} source
+ * @param {string} format one of `Format`
  * @param {{ certificate_hashes?: string[] | null, webtransport?: Offer[] }} answer
  * @returns {import("./webtransport.js").Endpoint | undefined}
  */
-export function readEndpoint(source, { certificate_hashes: hashes, webtransport = [] }) {
-	const offer = webtransport.find(({ format }) => format === FORMAT);
+export function readEndpoint(source, format, { certificate_hashes: hashes, webtransport = [] }) {
+	const offer = webtransport.find((offer) => offer.format === format);
 	if (!offer) return undefined;
 	const url = httpAddress(source);
 	url.protocol = "https:";

@@ -33,23 +33,24 @@ export class Link {
 	/**
 	 * @param {S} session
 	 * @param {import("../source.js").Source} source
+	 * @param {string} format one of `Format`
 	 * @param {Listener} listener
 	 * @param {AbortSignal} signal ends it
 	 */
-	constructor(session, source, listener, signal) {
+	constructor(session, source, format, listener, signal) {
 		this.session = session;
-		this.#conversation = new Conversation(session, source);
+		this.#conversation = new Conversation(session, source, format);
 		this.#listener = listener;
 		signal.addEventListener("abort", () => this.close(), { once: true });
 	}
 
 	/**
-	 * Gives the conversation a command.
+	 * Stops all media, or lets it come again.
 	 *
-	 * @param {(conversation: Conversation) => void} command
+	 * @param {boolean} paused
 	 */
-	command(command) {
-		this.drive(() => command(this.#conversation));
+	pause(paused) {
+		this.drive(() => this.#conversation.pause(paused));
 	}
 
 	/** Smoothed round-trip time in milliseconds; nothing before it has been measured. */

@@ -14,6 +14,8 @@
 
 /** Head start of each before the next, in milliseconds. */
 export const STAGGER_MS = 300;
+/** How many run at the same time: on a slow path, more would only take each other's place. Others begin when one has failed. */
+export const MAX_RUNNING = 2;
 
 /**
  * One entrant, as the statistics show it. Times are in milliseconds since the race began; `end` is `won`, `lost`, or why it failed.
@@ -85,7 +87,8 @@ export class Race {
 
 	/** When `pollStart` is wanted; `Infinity` for never. */
 	get deadline() {
-		return this.#waiting.length > 0 ? this.#nextAt : Infinity;
+		const running = this.#entrants.filter(({ end }) => end === undefined).length;
+		return this.#waiting.length > 0 && running < MAX_RUNNING ? this.#nextAt : Infinity;
 	}
 
 	/** Whether nobody is left to win. */

@@ -42,12 +42,13 @@ export class WebTransportLink extends Link {
 
 	/**
 	 * @param {import("../source.js").Source} source
+	 * @param {string} format one of `Format`
 	 * @param {import("./link.js").Listener} listener
 	 * @param {AbortSignal} signal ends it
 	 * @param {(signal: AbortSignal) => Promise<Endpoint>} findEndpoint
 	 */
-	constructor(source, listener, signal, findEndpoint) {
-		super(new StreamsSession(), source, listener, signal);
+	constructor(source, format, listener, signal, findEndpoint) {
+		super(new StreamsSession(), source, format, listener, signal);
 		this.#run(findEndpoint(signal)).catch((error) => this.close(explain(error)));
 	}
 

@@ -190,7 +190,7 @@ export async function until(page, least) {
  */
 export async function picture(page) {
 	const clip = await page.evaluate(() => {
-		const { x, y, width, height } = /** @type {any} */ (document.querySelector("headwater-player")).shadowRoot.querySelector("canvas").getBoundingClientRect();
+		const { x, y, width, height } = /** @type {any} */ (document.querySelector("headwater-player")).shadowRoot.querySelector(":is(canvas, video):not([hidden])").getBoundingClientRect();
 		return { x, y, width, height };
 	});
 	return Buffer.from(await page.screenshot({ clip }));

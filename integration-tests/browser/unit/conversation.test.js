@@ -26,10 +26,13 @@ class Talk {
 	/** @type {unknown[]} */
 	said = [];
 
-	/** @param {PipeSession} [session] */
-	constructor(session = new PipeSession(0, { pingIntervalMs: Infinity })) {
+	/**
+	 * @param {PipeSession} [session]
+	 * @param {string} [format]
+	 */
+	constructor(session = new PipeSession(0, { pingIntervalMs: Infinity }), format) {
 		this.session = session;
-		this.conversation = new Conversation(session, SOURCE);
+		this.conversation = new Conversation(session, SOURCE, format);
 	}
 
 	start() {
@@ -271,4 +274,16 @@ test("a gateway that does not answer such a call and sends nothing has fallen si
 	assert.deepEqual(talk.kinds("over"), []);
 	talk.wait(1);
 	assert.deepEqual(talk.kinds("over"), ["over"]);
+});
+
+test("fragmented MP4 is asked for with the name, and comes on flows of its own kind", () => {
+	const talk = new Talk(undefined, "fmp4").start();
+	talk.command(CONTROL, "_result", 1, null, { code: "NetConnection.Connect.Success" });
+	talk.command(CONTROL, "_result", 2, null, 7);
+	assert.deepEqual(plain(talk.said.at(-1)), ["play", 0, null, "test?x=1&format=fmp4"]);
+	talk.send({ type: "open", flow: VIDEO, answers: 0, metadata: bytes("544c56 01 07") });
+	talk.send({ type: "open", flow: AUDIO, answers: 0, metadata: bytes("544c56 02 08") });
+	talk.message(VIDEO, bytes("03 00000010 0000000000000002 0000000000001388 02 00000001 aa"));
+	assert.deepEqual(talk.events.map((event) => event.type === "tlv" && event.message.type), ["keyframe", "segment"]);
+	assert.deepEqual(plain(talk.said.at(-1)), { rejects: AUDIO }, "of another stream");
 });

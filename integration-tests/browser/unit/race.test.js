@@ -61,14 +61,44 @@ test("the race is lost when all have failed, and not before the last has begun",
 	assert.equal(race.winner, undefined);
 });
 
-test("the one that won last has the head start; one that is asked for has no rival", () => {
-	Object.assign(globalThis, { WebTransport: class {} });
-	assert.deepEqual(candidates("auto"), BOTH);
-	assert.deepEqual(candidates("auto", "rtwebsocket"), ["rtwebsocket", "webtransport"]);
-	assert.deepEqual(candidates("auto", "carrier pigeon"), BOTH);
+/** @param {{ webTransport?: boolean, webSocketStream?: boolean, userAgent?: string }} browser */
+function order({ webTransport, webSocketStream, userAgent = "" }, remembered = "", decode = "auto") {
+	if (webTransport) Object.assign(globalThis, { WebTransport: class {} });
+	if (webSocketStream) Object.assign(globalThis, { WebSocketStream: class {} });
+	const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+	Object.defineProperty(globalThis, "navigator", { value: { userAgent }, configurable: true });
+	const found = candidates("auto", remembered, decode);
+	if (before) Object.defineProperty(globalThis, "navigator", before);
+	for (const name of ["WebTransport", "WebSocketStream"]) Reflect.deleteProperty(globalThis, name);
+	return found;
+}
+
+const CHROMIUM = { webTransport: true, webSocketStream: true, userAgent: "Mozilla/5.0 AppleWebKit/537.36 Chrome/150.0 Safari/537.36" };
+const SAFARI = { webTransport: true, userAgent: "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 Version/26.4 Safari/605.1.15" };
+
+test("each kind of browser has its order, and begins with what won last", () => {
+	assert.deepEqual(order(CHROMIUM), ["webtransport", "rtwebsocket-stream", "websocketstream", "websocket"]);
+	assert.deepEqual(order({ webTransport: true }), ["webtransport", "rtwebsocket", "websocket"]);
+	assert.deepEqual(order(SAFARI), ["rtwebsocket", "websocket"]);
+	assert.deepEqual(order({}, "websocket"), ["websocket", "rtwebsocket"]);
+	assert.deepEqual(order({}, "carrier pigeon"), ["rtwebsocket", "websocket"]);
+});
+
+test("without Media Source Extensions there are no transports without flows", () => {
+	assert.deepEqual(order(CHROMIUM, "", "webcodecs"), ["webtransport", "rtwebsocket-stream"]);
+});
+
+test("a transport that is asked for has no rival", () => {
 	assert.deepEqual(candidates("rtwebsocket", "webtransport"), ["rtwebsocket"]);
-	Reflect.deleteProperty(globalThis, "WebTransport");
-	assert.deepEqual(candidates("auto"), ["rtwebsocket"]);
+});
+
+test("more than two never run at the same time", () => {
+	const race = new Race(0, ["webtransport", "rtwebsocket", "websocket"]);
+	race.pollStart(0);
+	race.pollStart(STAGGER_MS);
+	assert.equal(race.deadline, Infinity);
+	race.handleFailed(5000, "webtransport", "nothing there");
+	assert.equal(race.pollStart(5000), "websocket");
 });
 
 test("a choice is remembered for some hours, for one gateway", () => {
@@ -107,14 +137,14 @@ test("the gateway tells where its WebTransport is", () => {
 	assert.ok(source);
 	const fmp4 = { port: 4445, path: "/wt-fmp4/", format: "fmp4" };
 	const raw = { port: 443, path: "/wt/", format: "raw" };
-	const endpoint = readEndpoint(source, { certificate_hashes: ["00ff10"], webtransport: [fmp4, raw] });
+	const endpoint = readEndpoint(source, "raw", { certificate_hashes: ["00ff10"], webtransport: [fmp4, raw] });
 	assert.deepEqual(endpoint, { url: "https://host/wt/live/a%20b", certificateHashes: [Uint8Array.of(0, 255, 16)] });
-	assert.deepEqual(readEndpoint(source, { certificate_hashes: null, webtransport: [{ ...raw, port: 4443 }] }), {
+	assert.deepEqual(readEndpoint(source, "raw", { certificate_hashes: null, webtransport: [{ ...raw, port: 4443 }] }), {
 		url: "https://host:4443/wt/live/a%20b",
 		certificateHashes: undefined,
 	});
-	assert.equal(readEndpoint(source, { webtransport: [fmp4] }), undefined);
-	assert.equal(readEndpoint(source, {}), undefined);
+	assert.equal(readEndpoint(source, "raw", { webtransport: [fmp4] }), undefined);
+	assert.equal(readEndpoint(source, "raw", {}), undefined);
 });
 
 /** Storage that lasts as long as the test. */

@@ -1,0 +1,309 @@
+// @ts-check
+/**
+ * A stream's fragmented MP4 in a `<video>`, by Media Source Extensions; on the page, since few workers have them.
+ *
+ * ```
+ *  init, segment ─▶ MseTrack (video) ─▶ SourceBuffer ┐
+ *                   MseTrack (audio) ─▶ SourceBuffer ┴▶ <video> ◀── steered to what is due
+ * ```
+ *
+ * When a track appears or goes, or the browser can't go on, a new MediaSource takes the place of the old.
+ * @module
+ */
+
+import { readDecodeTime, readTimescale } from "./fmp4.js";
+import { Leaps, MSE_TARGET_MS, steer } from "./mse-upkeep.js";
+import { MseTrack } from "./mse-track.js";
+import { Schedule } from "./schedule.js";
+import { Skew } from "./skew.js";
+
+/** For so long a track that plays alone waits for another before it begins, in milliseconds. */
+const TRACKS_MS = 500;
+/** A track that has fallen back this far behind the other has ended, in milliseconds: it would stop the other. */
+const ENDED_MS = 3000;
+const STEER_INTERVAL_MS = 100;
+
+/** @typedef {import("../wire/tlv.js").TlvMessage} TlvMessage */
+
+/** What there is to make sources with: phones of Apple's have the managed one alone. @type {typeof MediaSource | undefined} */
+const Source = globalThis.MediaSource ?? /** @type {any} */ (globalThis).ManagedMediaSource;
+
+/** Whether this browser has Media Source Extensions. */
+export const hasMediaSource = Source !== undefined;
+
+/** Plays on one `<video>`. */
+export class MsePlayer {
+	#video;
+	#handlers;
+	#life = new AbortController();
+	#schedule = new Schedule(MSE_TARGET_MS);
+	#leaps = new Leaps();
+	#skew = new Skew();
+	/** @type {Map<string, MseTrack>} */
+	#tracks = new Map();
+	/** @type {Map<string, number>} Newest times of tracks, in the buffer. */
+	#newest = new Map();
+	/** @type {MediaSource | undefined} */
+	#source;
+	/** When the first media came that no source was made for. */
+	#since = Infinity;
+	#needsKey = true;
+	#hasKey = false;
+	#started = false;
+	#offset = 0;
+
+	#underruns = 0;
+	#secondsHeard = 0;
+	#heardTo = -Infinity;
+
+	/**
+	 * @param {HTMLVideoElement} video
+	 * @param {{ handleTrouble: (message: string) => void, handleLocked: () => void }} handlers `handleLocked`: the browser refuses
+	 *   to play sound until somebody asks for it
+	 */
+	constructor(video, handlers) {
+		this.#video = video;
+		this.#handlers = handlers;
+		const options = { signal: this.#life.signal };
+		video.addEventListener("waiting", () => this.#handleWaiting(), options);
+		video.addEventListener("error", () => this.#handleError(video.error?.message), options);
+		const interval = setInterval(() => this.#steer(performance.now()), STEER_INTERVAL_MS);
+		this.#life.signal.addEventListener("abort", () => clearInterval(interval), { once: true });
+		this.#watchFrames();
+	}
+
+	/**
+	 * Takes a message of the stream's.
+	 *
+	 * @param {number} now
+	 * @param {TlvMessage} message
+	 */
+	handleMessage(now, message) {
+		if (message.type === "init") this.#handleInit(message);
+		else if (message.type === "keyframe") this.#hasKey = true;
+		else if (message.type === "segment") this.#handleSegment(now, message);
+	}
+
+	/** Pictures are missing: what depends on them cannot be decoded. */
+	handleGap() {
+		this.#needsKey = true;
+		this.#hasKey = false;
+	}
+
+	/**
+	 * Takes the gateway's hint for the target delay.
+	 *
+	 * @param {number} ms
+	 */
+	setHint(ms) {
+		this.#schedule.setHint(ms);
+	}
+
+	/** Stands still; goes on with what comes. */
+	reset() {
+		this.handleGap();
+		this.#schedule.reset();
+		this.#skew.reset();
+		for (const track of this.#tracks.values()) track.clear();
+		this.#started = false;
+		this.#video.pause();
+	}
+
+	/** Ends it. May be called twice. */
+	close() {
+		this.#life.abort();
+		this.#tracks.clear();
+		this.#source = undefined;
+		this.#video.removeAttribute("src");
+		this.#video.load();
+	}
+
+	/**
+	 * What the statistics have of it.
+	 *
+	 * @param {number} now
+	 * @param {number} [rttMs]
+	 */
+	stats(now, rttMs = 0) {
+		const { videoWidth: width, videoHeight: height } = this.#video;
+		const { totalVideoFrames = 0, droppedVideoFrames = 0 } = this.#video.getVideoPlaybackQuality?.() ?? {};
+		const position = this.#started ? this.#position : undefined;
+		const edge = this.#schedule.edge(now);
+		return {
+			framesShown: totalVideoFrames - droppedVideoFrames,
+			framesDropped: droppedVideoFrames,
+			audioSeconds: this.#secondsHeard,
+			underruns: this.#underruns,
+			audioLeads: this.#isHeard,
+			delayMs: position === undefined || edge === undefined ? undefined : edge - position + rttMs / 2,
+			targetMs: this.#schedule.target(now),
+			bufferMs: position === undefined ? 0 : Math.max((this.#ranges.at(-1)?.end ?? 0) - position, 0),
+			skewMs: this.#skew.ms,
+			width,
+			height,
+		};
+	}
+
+	/** @param {TlvMessage & { type: "init" }} message */
+	#handleInit({ track: name, codec, segment }) {
+		if (this.#tracks.get(name)?.has(segment)) return;
+		const timescale = readTimescale(segment);
+		const mime = `${name}/mp4; codecs="${codec}"`;
+		if (!timescale || !Source?.isTypeSupported(mime)) return this.#handlers.handleTrouble(`this browser does not play ${mime}`);
+		const handlers = {
+			handleChange: () => this.#steer(performance.now()),
+			handleOverflow: () => this.handleGap(),
+			handleError: (/** @type {unknown} */ error) => this.#handleError(error),
+		};
+		this.#tracks.set(name, new MseTrack({ mime, timescale, init: segment }, handlers));
+		if (name === "video") this.#needsKey = true;
+		if (this.#source) this.#renew();
+	}
+
+	/**
+	 * @param {number} now
+	 * @param {TlvMessage & { type: "segment" }} message
+	 */
+	#handleSegment(now, { track: name, segment }) {
+		if (name === "video") {
+			this.#needsKey &&= !this.#hasKey;
+			this.#hasKey = false;
+			if (this.#needsKey) return;
+		}
+		const track = this.#tracks.get(name);
+		const ticks = readDecodeTime(segment);
+		if (!track || ticks === undefined) return;
+		const time = (ticks / track.timescale) * 1000;
+		const offset = this.#leaps.offset(name, time);
+		if (offset !== this.#offset) this.#schedule.reset();
+		this.#offset = offset;
+		this.#newest.set(name, time + offset);
+		this.#schedule.handleReceived(now, name, time + offset);
+		track.push({ bytes: segment, offset });
+		this.#since = Math.min(this.#since, now);
+		if (!this.#source && (this.#tracks.size > 1 || now - this.#since > TRACKS_MS)) this.#open();
+		this.#checkTracks();
+	}
+
+	/** A track that comes no more must not stop the other. */
+	#checkTracks() {
+		const newest = Math.max(...this.#newest.values());
+		for (const [name, time] of this.#newest) {
+			if (newest - time < ENDED_MS || !this.#tracks.has(name)) continue;
+			this.#tracks.delete(name);
+			this.#newest.delete(name);
+			if (this.#source) this.#renew();
+		}
+	}
+
+	#open() {
+		if (!Source) return;
+		const source = new Source();
+		this.#source = source;
+		// Without this, a managed source does not open.
+		this.#video.disableRemotePlayback = true;
+		const hold = (/** @type {boolean} */ held) => {
+			if (source === this.#source) for (const track of this.#tracks.values()) track.hold(held);
+		};
+		if ("streaming" in source) hold(!source.streaming);
+		source.addEventListener("startstreaming", () => hold(false));
+		source.addEventListener("endstreaming", () => hold(true));
+		const url = URL.createObjectURL(source);
+		source.addEventListener("sourceopen", () => {
+			URL.revokeObjectURL(url);
+			if (source !== this.#source) return;
+			try {
+				source.duration = Infinity;
+				const buffers = [...this.#tracks.values()].map((track) => /** @type {const} */ ([track, source.addSourceBuffer(track.mime)]));
+				for (const [track, buffer] of buffers) track.attach(buffer);
+			} catch (error) {
+				this.#handlers.handleTrouble(`the browser can't play this: ${error}`);
+			}
+		}, { once: true });
+		this.#started = false;
+		this.#video.src = url;
+	}
+
+	/** Begins with another source, from the next key frame on. */
+	#renew() {
+		this.#source = undefined;
+		this.#since = Infinity;
+		for (const track of this.#tracks.values()) track.detach();
+		this.handleGap();
+		this.#started = false;
+	}
+
+	/** @param {unknown} error */
+	#handleError(error) {
+		if (!this.#source) return;
+		this.#handlers.handleTrouble(`playing failed: ${error}`);
+		this.#renew();
+	}
+
+	#handleWaiting() {
+		if (!this.#started || this.#video.seeking) return;
+		this.#underruns++;
+		this.#schedule.handleUnderrun(performance.now());
+	}
+
+	/** @param {number} now */
+	#steer(now) {
+		const video = this.#video;
+		if (!this.#source || video.seeking) return;
+		const position = this.#position;
+		this.#count(position);
+		const { seekTo, pace } = steer({
+			started: this.#started,
+			position,
+			pace: video.playbackRate,
+			buffered: this.#ranges,
+			due: this.#schedule.due(now),
+		});
+		if (seekTo !== undefined) video.currentTime = seekTo / 1000;
+		if (video.playbackRate !== pace) video.playbackRate = pace;
+		if (seekTo !== undefined && !this.#started) this.#play();
+		for (const track of this.#tracks.values()) track.trim(position);
+	}
+
+	async #play() {
+		this.#started = true;
+		const video = this.#video;
+		try {
+			await video.play();
+		} catch (error) {
+			if (!(error instanceof Error) || error.name !== "NotAllowedError" || video.muted) return;
+			video.muted = true;
+			this.#handlers.handleLocked();
+			await video.play().catch(() => {});
+		}
+	}
+
+	/** @param {number} position */
+	#count(position) {
+		const heard = position - this.#heardTo;
+		if (this.#isHeard && heard > 0 && heard < 1000) this.#secondsHeard += heard / 1000;
+		this.#heardTo = position;
+	}
+
+	#watchFrames() {
+		this.#video.requestVideoFrameCallback?.((now, { mediaTime, expectedDisplayTime }) => {
+			if (this.#life.signal.aborted) return;
+			// The clock goes on until the frame is on the screen.
+			if (this.#started && !this.#video.seeking) this.#skew.handleShown(this.#position + (expectedDisplayTime - now) * this.#video.playbackRate, mediaTime * 1000);
+			this.#watchFrames();
+		});
+	}
+
+	get #isHeard() {
+		return this.#started && !this.#video.muted && !this.#video.paused && this.#tracks.has("audio");
+	}
+
+	get #position() {
+		return this.#video.currentTime * 1000;
+	}
+
+	get #ranges() {
+		const { buffered } = this.#video;
+		return Array.from({ length: buffered.length }, (_, i) => ({ start: buffered.start(i) * 1000, end: buffered.end(i) * 1000 }));
+	}
+}
