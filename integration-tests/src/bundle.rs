@@ -1,14 +1,15 @@
 //! A connection over QUIC or WebTransport, with flows in lanes on it.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ReadError, VarInt};
+use quinn::{EndpointConfig, ReadError, TokioRuntime, VarInt};
+use socket2::SockRef;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
@@ -19,6 +20,8 @@ use crate::viewer::End;
 
 /// Protocol of native QUIC.
 pub(crate) const ALPN: &[u8] = b"headwater/1";
+/// The kernel's share of what has come, as far as the system allows.
+const RECEIVE_BUFFER: usize = 16 << 20;
 /// Read at once from a stream.
 const READ_SIZE: usize = 64 << 10;
 
@@ -37,10 +40,7 @@ impl Endpoint {
     pub(crate) fn web_transport() -> Result<Self> {
         let mut tls = (*crate::tls::client()?).clone();
         tls.alpn_protocols = vec![wtransport::proto::WEBTRANSPORT_ALPN.to_vec()];
-        let config = wtransport::ClientConfig::builder()
-            .with_bind_address((Ipv4Addr::UNSPECIFIED, 0).into())
-            .with_custom_tls(tls)
-            .build();
+        let config = wtransport::ClientConfig::builder().with_bind_socket(socket()?).with_custom_tls(tls).build();
         Ok(Self::WebTransport(Arc::new(wtransport::Endpoint::client(config)?)))
     }
 
@@ -55,11 +55,19 @@ impl Endpoint {
     }
 }
 
-/// A socket for native QUIC.
+/// A socket that has room for a key frame for each of many viewers at once: elsewhere they have sockets, and links, of their
+/// own.
+fn socket() -> Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
+    Ok(socket)
+}
+
+/// Begins connections of native QUIC.
 pub(crate) fn quic_endpoint() -> Result<quinn::Endpoint> {
     let mut tls = (*crate::tls::client()?).clone();
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    let mut endpoint = quinn::Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
+    let mut endpoint = quinn::Endpoint::new(EndpointConfig::default(), None, socket()?, Arc::new(TokioRuntime))?;
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)));
     Ok(endpoint)
 }
