@@ -22,6 +22,8 @@ const TRACKS_MS = 500;
 /** A track that has fallen back this far behind the other has ended, in milliseconds: it would stop the other. */
 const ENDED_MS = 3000;
 const STEER_INTERVAL_MS = 100;
+/** A browser that has stopped by itself is asked again after this, in milliseconds. */
+const PLAY_AGAIN_MS = 1000;
 
 /** @typedef {import("../wire/tlv.js").TlvMessage} TlvMessage */
 
@@ -50,7 +52,10 @@ export class MsePlayer {
 	#needsKey = true;
 	#hasKey = false;
 	#started = false;
+	/** When it was last asked to play. */
+	#askedAt = -Infinity;
 	#offset = 0;
+	#framesShown = 0;
 
 	#underruns = 0;
 	#secondsHeard = 0;
@@ -126,11 +131,11 @@ export class MsePlayer {
 	 */
 	stats(now, rttMs = 0) {
 		const { videoWidth: width, videoHeight: height } = this.#video;
-		const { totalVideoFrames = 0, droppedVideoFrames = 0 } = this.#video.getVideoPlaybackQuality?.() ?? {};
+		const { droppedVideoFrames = 0 } = this.#video.getVideoPlaybackQuality?.() ?? {};
 		const position = this.#started ? this.#position : undefined;
 		const edge = this.#schedule.edge(now);
 		return {
-			framesShown: totalVideoFrames - droppedVideoFrames,
+			framesShown: this.#framesShown,
 			framesDropped: droppedVideoFrames,
 			audioSeconds: this.#secondsHeard,
 			underruns: this.#underruns,
@@ -261,13 +266,17 @@ export class MsePlayer {
 		});
 		if (seekTo !== undefined) video.currentTime = seekTo / 1000;
 		if (video.playbackRate !== pace) video.playbackRate = pace;
-		if (seekTo !== undefined && !this.#started) this.#play();
+		if (this.#started ? video.paused && now - this.#askedAt > PLAY_AGAIN_MS : seekTo !== undefined) this.#play(now);
 		for (const track of this.#tracks.values()) track.trim(position);
 	}
 
-	async #play() {
+	/** @param {number} now */
+	async #play(now) {
 		this.#started = true;
+		this.#askedAt = now;
 		const video = this.#video;
+		// WebKitGTK is seen to hang when it's asked for both at once.
+		if (video.seeking) await new Promise((done) => video.addEventListener("seeked", done, { once: true, signal: this.#life.signal }));
 		try {
 			await video.play();
 		} catch (error) {
@@ -285,12 +294,14 @@ export class MsePlayer {
 		this.#heardTo = position;
 	}
 
-	#watchFrames() {
-		this.#video.requestVideoFrameCallback?.((now, { mediaTime, expectedDisplayTime }) => {
+	#watchFrames(before = 0) {
+		this.#video.requestVideoFrameCallback?.((now, { mediaTime, expectedDisplayTime, presentedFrames }) => {
 			if (this.#life.signal.aborted) return;
+			// The browser counts anew with each source, and calls less often than it shows.
+			this.#framesShown += presentedFrames > before ? presentedFrames - before : 1;
 			// The clock goes on until the frame is on the screen.
 			if (this.#started && !this.#video.seeking) this.#skew.handleShown(this.#position + (expectedDisplayTime - now) * this.#video.playbackRate, mediaTime * 1000);
-			this.#watchFrames();
+			this.#watchFrames(presentedFrames);
 		});
 	}
 
