@@ -24,6 +24,9 @@ install_tools() {
   command -v ffmpeg >/dev/null || packages+=(ffmpeg)
   command -v chromium >/dev/null || packages+=(chromium)
   command -v firefox-esr >/dev/null || packages+=(firefox-esr)
+  command -v WebKitWebDriver >/dev/null ||
+    packages+=(webkit2gtk-driver gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
+  command -v Xvfb >/dev/null || packages+=(xvfb)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
   if [ ${#packages[@]} -gt 0 ]; then

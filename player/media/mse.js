@@ -275,7 +275,7 @@ export class MsePlayer {
 		this.#started = true;
 		this.#askedAt = now;
 		const video = this.#video;
-		// WebKitGTK is seen to hang when it's asked for both at once.
+		// WebKitGTK hangs more often when it's asked for both at once.
 		if (video.seeking) await new Promise((done) => video.addEventListener("seeked", done, { once: true, signal: this.#life.signal }));
 		try {
 			await video.play();

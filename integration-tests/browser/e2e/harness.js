@@ -14,6 +14,8 @@ import { launch } from "puppeteer-core";
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const CHROMIUM = "/usr/bin/chromium";
 const FIREFOX = "/usr/bin/firefox-esr";
+export const WEBKIT_DRIVER = "/usr/bin/WebKitWebDriver";
+export const WEBKIT = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu/webkit2gtk-4.1/MiniBrowser`;
 /** How long anything may take to come about, in milliseconds. */
 export const PATIENCE_MS = 30_000;
 
@@ -190,10 +192,17 @@ export async function until(page, least) {
  */
 export async function picture(page) {
 	const clip = await page.evaluate(() => {
-		const { x, y, width, height } = /** @type {any} */ (document.querySelector("headwater-player")).shadowRoot.querySelector(":is(canvas, video):not([hidden])").getBoundingClientRect();
+		const root = /** @type {any} */ (document.querySelector("headwater-player")).shadowRoot;
+		// Its figures change whatever the picture does.
+		root.querySelector(".bar").style.visibility = "hidden";
+		const { x, y, width, height } = root.querySelector(":is(canvas, video):not([hidden])").getBoundingClientRect();
 		return { x, y, width, height };
 	});
-	return Buffer.from(await page.screenshot({ clip }));
+	const shot = Buffer.from(await page.screenshot({ clip }));
+	await page.evaluate(() => {
+		/** @type {any} */ (document.querySelector("headwater-player")).shadowRoot.querySelector(".bar").style.visibility = "";
+	});
+	return shot;
 }
 
 /**
@@ -220,6 +229,8 @@ export function requirePrograms() {
 	const missing = [];
 	if (!existsSync(CHROMIUM)) missing.push("chromium");
 	if (!existsSync(FIREFOX)) missing.push("firefox-esr");
+	if (!existsSync(WEBKIT) || !existsSync(WEBKIT_DRIVER)) missing.push("webkit2gtk-driver gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad");
+	if (spawnSync("Xvfb", ["-help"]).error) missing.push("xvfb");
 	if (spawnSync("ffmpeg", ["-version"]).error) missing.push("ffmpeg");
 	if (missing.length > 0) throw new Error(`missing programs; run: sudo apt-get install -y ${missing.join(" ")}`);
 }
@@ -237,7 +248,7 @@ function binary() {
  *
  * @param {import("node:child_process").ChildProcess} child
  */
-async function end(child) {
+export async function end(child) {
 	if (child.exitCode !== null || child.signalCode !== null) return;
 	const gone = new Promise((done) => child.once("exit", done));
 	child.kill("SIGKILL");
