@@ -1,17 +1,18 @@
 //! Headwater: one live stream in, every browser out.
 //!
-//! RTMP comes in; viewers come over WebSocket. Between them stand two things that do no I/O: [`broadcast`], which holds live
+//! RTMP comes in; viewers come over WebSocket, WebTransport or native QUIC, on their own ports or all on one. Between them stand two things that do no I/O: [`broadcast`], which holds live
 //! streams in memory, and [`session`], the RTWebSocket core, which decides what each viewer is sent next. Everything that
 //! touches a socket is a thin shell around one of the two.
 //!
 //! ```text
-//!  RTMP ─▶ server ─▶ ingest ─▶ broadcast ─▶ delivery ─▶ session::Link ◀─ transport ◀─ server ◀─ WebSocket
+//!  RTMP ─▶ server ─▶ ingest ─▶ broadcast ─▶ delivery ─▶ session::Link ◀─ transport ◀─ server ◀─ WS / WT / QUIC
 //!                (media: FLV in, fMP4 out)  (wire: RTWebSocket bytes)
 //! ```
 //!
 //! # Layers
 //!
-//! 1. **Flows** (RTWebSocket): prioritized one-way message flows, per-flow windows, acknowledgements, abandonment, RTT.
+//! 1. **Flows** (RTWebSocket): prioritized one-way message flows, per-flow windows, acknowledgements, abandonment, RTT; laid onto
+//!    one ordered pipe, or onto lanes, streams of QUIC and WebTransport ([`wire::lane`]).
 //! 2. **Conversation** (TC: RTMP commands over flows): connect, createStream, play, pause, onStatus.
 //! 3. **Delivery format** of a played stream: `raw`, FLV/RTMP message bodies on an audio, a video and a data flow; or `fmp4`,
 //!    fragmented MP4 on an audio and a video flow, or without flows, for clients that only read ([`wire::tlv`]).
