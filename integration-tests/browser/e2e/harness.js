@@ -36,14 +36,16 @@ export const PATIENCE_MS = 30_000;
  * A gateway on free ports.
  *
  * @param {TestContext} test
- * @param {{ websocket?: number }} [ports]
- * @returns {Promise<{ rtmp: string, http: string, kill: () => Promise<void>, stop: () => void }>} `stop` ends it in order
+ * @param {{ websocket?: number, hasUnified?: boolean }} [ports]
+ * @returns {Promise<{ rtmp: string, http: string, unified: string, kill: () => Promise<void>, stop: () => void }>} `stop` ends
+ *   it in order; `unified` is host and port, if there is one
  */
-export async function gateway(test, { websocket = 0 } = {}) {
+export async function gateway(test, { websocket = 0, hasUnified = false } = {}) {
 	// It keeps its development certificate where it runs.
 	const folder = mkdtempSync(join(tmpdir(), "headwater-"));
 	const settings = ["rtmp", "quic", "webtransport"].map((port) => `${port}.address=127.0.0.1:0`);
 	settings.push(`websocket.address=127.0.0.1:${websocket}`, "webtransport.fmp4_address=127.0.0.1:0");
+	if (hasUnified) settings.push("unified.address=127.0.0.1:0");
 	const child = spawn(binary(), ["serve", ...settings.flatMap((setting) => ["--set", setting])], {
 		cwd: folder,
 		env: { ...process.env, NO_COLOR: "1" },
@@ -57,14 +59,16 @@ export async function gateway(test, { websocket = 0 } = {}) {
 	let log = "";
 	/** @param {string} setting */
 	const address = (setting) => new RegExp(`address=(\\S+) setting="?${setting}`).exec(log)?.[1];
+	const awaited = ["rtmp.address", "websocket.address", ...(hasUnified ? ["unified.address"] : [])];
 	await new Promise((started, failed) => {
 		child.stderr.setEncoding("utf8").on("data", (text) => {
 			log += text;
-			if (address("rtmp.address") && address("websocket.address")) started(undefined);
+			if (awaited.every(address)) started(undefined);
 		});
 		child.once("exit", () => failed(new Error(`the gateway did not start:\n${log}`)));
 	});
-	return { rtmp: `rtmp://${address("rtmp.address")}`, http: `http://${address("websocket.address")}`, kill, stop: () => child.kill("SIGTERM") };
+	const unified = address("unified.address") ?? "";
+	return { rtmp: `rtmp://${address("rtmp.address")}`, http: `http://${address("websocket.address")}`, unified, kill, stop: () => child.kill("SIGTERM") };
 }
 
 /**

@@ -58,6 +58,24 @@ test("WebKitGTK plays over rtwebsocket by webcodecs", options, async (test) => {
 	await checkPicture(page, first, Decode.WEBCODECS);
 });
 
+test("one port takes RTMP and RTMPS and serves both browsers over both transports at the same moment", options, async (test) => {
+	const { unified } = await gateway(test, { hasUnified: true });
+	publisher(test, `rtmp://${unified}/live/plain`);
+	publisher(test, `rtmps://${unified}/live/secret`);
+	const viewers = Object.values(BROWSERS).flatMap((open) => [
+		{ open, transport: Transport.WEBTRANSPORT, stream: "plain" },
+		{ open, transport: Transport.RTWEBSOCKET, stream: "secret" },
+	]);
+	await Promise.all(
+		viewers.map(async ({ open, transport, stream }) => {
+			const { page } = await open(test);
+			await page.goto(`https://${unified}/watch/live/${stream}?transport=${transport}`);
+			await plays(page, transport);
+			await until(page, { state: "playing", audioSeconds: 15 });
+		}),
+	);
+});
+
 test("left to itself, the player takes WebTransport, and opens nothing else", options, async (test) => {
 	const { rtmp, http } = await gateway(test);
 	publisher(test, `${rtmp}/live/test`);
