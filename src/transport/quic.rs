@@ -122,7 +122,7 @@ impl Config {
 }
 
 /// A future of quinn's, kept while it waits: dropping it would forget whom to wake.
-type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(super) type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a lane's codes are on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

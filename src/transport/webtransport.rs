@@ -10,6 +10,7 @@
 //!
 //! Invariant: nothing here waits for what was finished to be acknowledged, but the goodbye.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
@@ -18,12 +19,11 @@ use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::mpsc;
 
-use super::quic::{Codes, Incoming, Outgoing, Quic};
+use super::quic::{Codes, Incoming, Outgoing, Quic, Waiting};
 use super::{Measured, SendLane, StreamMux, TransportError, goodbye};
 use crate::session::link::CloseReason;
 use crate::wire::http3::SessionId;
 use crate::wire::http3::capsule::{self, Reader};
-use crate::wire::http3::code::Code;
 
 /// What goes before all media: headers of lanes, without which a client can't tell what a stream is, and the end.
 const URGENT: i32 = i32::MAX;
@@ -32,7 +32,6 @@ const URGENT: i32 = i32::MAX;
 const READ: usize = 4 << 10;
 
 /// The lanes of a session.
-#[derive(Debug)]
 pub struct WebTransport {
     connection: Connection,
     quic: Quic,
@@ -41,7 +40,8 @@ pub struct WebTransport {
     /// A lane whose header has not gone out yet, and what is left of that.
     opening: Option<(Outgoing, [Bytes; 1])>,
     lanes: mpsc::Receiver<RecvStream>,
-    is_closing: bool,
+    /// The connection's end, once this side has said goodbye.
+    closing: Option<Waiting<()>>,
 }
 
 /// A session's CONNECT request, which was answered with 200. Its streams are the session's life.
@@ -83,12 +83,6 @@ impl Request {
         }
         Poll::Ready(Ok(()))
     }
-
-    /// Ready when the client's side of the stream has ended. What it says until then is of no interest.
-    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Ok(Some(_)) = ready!(pin!(self.recv.read_chunk(READ, true)).poll(cx)) {}
-        Poll::Ready(())
-    }
 }
 
 impl WebTransport {
@@ -96,7 +90,7 @@ impl WebTransport {
     pub fn new(connection: Connection, request: Request, lanes: mpsc::Receiver<RecvStream>) -> Self {
         let quic = Quic::with_codes(connection.clone(), Codes::WebTransport);
         let header = request.session().stream_header().into();
-        Self { connection, quic, request, header, opening: None, lanes, is_closing: false }
+        Self { connection, quic, request, header, opening: None, lanes, closing: None }
     }
 
     /// Why the connection is of no use any more, if it is.
@@ -139,11 +133,10 @@ impl StreamMux for WebTransport {
         self.quic.limit_in_flight(bytes);
     }
 
-    /// The capsule, then the stream's end; the connection is closed when the client has ended its side, since a page learns of
-    /// nothing that comes after that, and browsers leave connections open.
+    /// The capsule, then the stream's end. Closing the connection is left to the client, or to whoever has no patience for it:
+    /// Chromium tells a page that the connection was lost, and not why the session ended, when both come at about the same time.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()> {
-        if !self.is_closing {
-            self.is_closing = true;
+        let closing = self.closing.get_or_insert_with(|| {
             let (code, text) = goodbye(reason);
             let mut end = [capsule::close(code, text).into()];
             // However much is still under way, there is room for the end.
@@ -152,9 +145,17 @@ impl StreamMux for WebTransport {
             let _ = self.request.send.set_priority(URGENT);
             let _ = pin!(self.request.send.write_chunks(&mut end)).poll(cx);
             let _ = self.request.send.finish();
-        }
-        ready!(self.request.poll_drained(cx));
-        self.connection.close(Code::NoError.number().into(), b"");
-        Poll::Ready(())
+            let connection = self.connection.clone();
+            Box::pin(async move {
+                connection.closed().await;
+            })
+        });
+        closing.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for WebTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebTransport").field("quic", &self.quic).field("request", &self.request).finish_non_exhaustive()
     }
 }
