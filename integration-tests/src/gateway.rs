@@ -7,13 +7,16 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use headwater::config::{Address, Config};
 use headwater::gateway::Gateway;
+use headwater::server::detect::Verdict;
 use headwater::server::tls;
 use headwater::server::verdicts::Verdicts;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
+use crate::pages::over_http1;
 use crate::transport::Transport;
 use crate::viewer::PATIENCE;
 
@@ -79,6 +82,36 @@ impl Running {
             Transport::Quic => self.quic,
             Transport::WebTransport => self.webtransport,
         }
+    }
+
+    /// Waits until its only stream has this many viewers, as its pages say.
+    ///
+    /// # Errors
+    /// When it has not within [`PATIENCE`].
+    pub async fn has_viewers(&self, count: u64) -> Result<()> {
+        let waiting = async {
+            loop {
+                let (_, _, body) = over_http1(self.unified, "/api/v1/streams").await?;
+                let streams: Value = serde_json::from_slice(&body)?;
+                if streams["streams"][0]["viewers"] == count {
+                    return Ok(());
+                }
+            }
+        };
+        timeout(PATIENCE, waiting).await.with_context(|| format!("it does not come to {count} viewers"))?
+    }
+
+    /// Waits until this many connections have turned out to be so. A peer has its answer before it is counted.
+    ///
+    /// # Errors
+    /// When they have not within [`PATIENCE`].
+    pub async fn has_counted(&self, verdict: Verdict, count: u64) -> Result<()> {
+        let waiting = async {
+            while self.verdicts.of(verdict) < count {
+                yield_now().await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.with_context(|| format!("{}", self.verdicts))
     }
 
     /// Stops it and waits until it has let everybody go.

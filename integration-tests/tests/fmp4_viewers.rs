@@ -12,7 +12,7 @@ use integration_tests::publisher::Publisher;
 use integration_tests::tlv::{Dialect, Message, Viewer};
 use integration_tests::viewer::PATIENCE;
 use tempfile::tempdir;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// What the gateway lets be unacknowledged.
 const WINDOW: u64 = 2_500_000;
@@ -97,7 +97,9 @@ async fn a_viewer_that_does_not_acknowledge_is_sent_a_window_and_then_the_newest
     let received = viewer.received();
     assert!((WINDOW..WINDOW + 200_000).contains(&received), "{received} bytes without an acknowledgement");
 
-    sleep(Duration::from_secs(2)).await;
+    // Another viewer sees when there is a newer group.
+    let mut other = Viewer::play(gateway.websocket, Dialect::Acknowledged, "live/silent").await?;
+    while !matches!(next(&mut other).await?, Message::Keyframe(_, time) if time > last) {}
     viewer.acknowledge();
     let live =
         publisher.log().all().iter().rev().find(|sent| sent.tag.track == Track::Video).map(|sent| sent.tag.timestamp);

@@ -12,7 +12,7 @@ use integration_tests::gateway::gateway;
 use integration_tests::pages::{over_http1, over_http2, over_http3};
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{Record, Recorder};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 
 const LENGTH: Duration = Duration::from_secs(15);
 /// More than two frames of either track never lie apart.
@@ -65,14 +65,14 @@ async fn plays(port: SocketAddr, transport: Transport, stream: &str) -> Result<(
 /// The pages come over every version of HTTP, the same, all the while.
 async fn has_pages(port: SocketAddr) -> Result<()> {
     let end = Instant::now() + LENGTH;
-    while Instant::now() < end {
+    let mut each = interval(Duration::from_secs(1));
+    while each.tick().await < end {
         let path = "/watch/live/plain";
         let (one, two, three) =
             tokio::try_join!(over_http1(port, path), over_http2(port, path), over_http3(port, path))?;
         ensure!([one.1, two.1, three.1] == [Version::HTTP_11, Version::HTTP_2, Version::HTTP_3]);
         ensure!(one.0.is_success() && one.0 == two.0 && two.0 == three.0, "{} {} {}", one.0, two.0, three.0);
         ensure!(one.2 == two.2 && two.2 == three.2, "the pages differ");
-        sleep(Duration::from_secs(1)).await;
     }
     Ok(())
 }

@@ -16,11 +16,9 @@ use integration_tests::transport::Transport;
 use integration_tests::viewer::{PATIENCE, Recorder};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, ConnectionError, Endpoint};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 const NATIVE: &[u8] = b"headwater/1";
 
@@ -59,7 +57,7 @@ async fn who_offers_nothing_that_is_spoken_here_is_refused_and_counted() -> Resu
         let Some(ConnectionError::ConnectionClosed(close)) = refused.downcast_ref() else { return Err(refused) };
         assert_eq!(u64::from(close.error_code), 0x100 + 120);
     }
-    until(|| async { Ok(gateway.verdicts.of(Verdict::NoTls) == 2) }).await?;
+    gateway.has_counted(Verdict::NoTls, 2).await?;
     gateway.stop().await
 }
 
@@ -70,9 +68,9 @@ async fn a_viewer_that_leaves_or_vanishes_is_gone() -> Result<()> {
     let publisher = Publisher::start(gateway.rtmp, "live/gone", live).await?;
     let mut viewer = Recorder::play(gateway.quic, Transport::Quic, "live/gone").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 5).await?;
-    assert_eq!(viewers(gateway.websocket).await?, 1);
+    gateway.has_viewers(1).await?;
     viewer.leave().await?;
-    until(|| async { Ok(viewers(gateway.websocket).await? == 0) }).await?;
+    gateway.has_viewers(0).await?;
 
     let server = gateway.quic;
     let runtime = spawn_blocking(move || {
@@ -86,8 +84,8 @@ async fn a_viewer_that_leaves_or_vanishes_is_gone() -> Result<()> {
         anyhow::Ok(runtime)
     })
     .await??;
-    assert_eq!(viewers(gateway.websocket).await?, 1);
-    until(|| async { Ok(viewers(gateway.websocket).await? == 0) }).await?;
+    gateway.has_viewers(1).await?;
+    gateway.has_viewers(0).await?;
     runtime.shutdown_background();
     publisher.stop().await?;
     gateway.stop().await
@@ -137,25 +135,4 @@ async fn connect(server: SocketAddr, protocol: &[u8]) -> Result<(Connection, End
     let mut endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)));
     Ok((endpoint.connect(server, "localhost")?.await?, endpoint))
-}
-
-/// How many viewers the gateway says there are.
-async fn viewers(http: SocketAddr) -> Result<u64> {
-    let mut socket = TcpStream::connect(http).await?;
-    socket.write_all(b"GET /api/v1/streams HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await?;
-    let body = answer.split_once("\r\n\r\n").context("no body")?.1;
-    let streams: serde_json::Value = serde_json::from_str(body)?;
-    streams["streams"][0]["viewers"].as_u64().with_context(|| answer.clone())
-}
-
-async fn until<F: Future<Output = Result<bool>>>(mut done: impl FnMut() -> F) -> Result<()> {
-    let waiting = async {
-        while !done().await? {
-            sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    };
-    timeout(PATIENCE, waiting).await.context("it does not come to that")?
 }

@@ -14,7 +14,7 @@ use integration_tests::stranger::http3::{
 use integration_tests::transport::Transport;
 use integration_tests::viewer::Recorder;
 use quinn::VarInt;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// HTTP/3's codes.
@@ -37,24 +37,6 @@ async fn session(gateway: &Running) -> Result<(Http3, Session)> {
 /// Opens the control lane and the control flow, which the gateway answers on lanes of its own.
 async fn say_hello(client: &Http3, session: &Session) -> Result<quinn::SendStream> {
     client.lane(session.id, b"\x00\x05\x10\x00TC\x04\x00").await
-}
-
-/// How many viewers the stream has, as the gateway says.
-async fn viewers(client: &Http3) -> Result<String> {
-    let answer = String::from_utf8_lossy(&client.get("/api/v1/streams").await?).into_owned();
-    let at = answer.find("\"viewers\":").context("no stream is live")?;
-    Ok(answer[at + 10..].chars().take_while(char::is_ascii_digit).collect())
-}
-
-async fn has_viewers(gateway: &Running, count: &str) -> Result<()> {
-    let client = Http3::connect(gateway.webtransport).await?;
-    let check = async {
-        while viewers(&client).await? != count {
-            sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    };
-    timeout(PATIENCE, check).await.with_context(|| format!("not {count} viewers"))?
 }
 
 #[tokio::test]
@@ -214,7 +196,7 @@ async fn play(gateway: &Running) -> Result<(Publisher, Recorder)> {
     let publisher = Publisher::start(gateway.rtmp, "live/leave", Live::new(Clip::demo()?, Stamps::Video, 0)).await?;
     let mut viewer = Recorder::play(gateway.webtransport, Transport::WebTransport, "live/leave").await?;
     viewer.until(|seen| seen.track(Track::Video).count() >= 30).await?;
-    has_viewers(gateway, "1").await?;
+    gateway.has_viewers(1).await?;
     Ok((publisher, viewer))
 }
 
@@ -228,7 +210,7 @@ async fn another_stacks_client_plays_and_is_gone_when_it_closes_the_connection()
     assert_eq!(seen.gaps, []);
     unbroken(&sent, &seen, Track::Video)?;
     unbroken(&sent, &seen, Track::Audio)?;
-    has_viewers(&gateway, "0").await?;
+    gateway.has_viewers(0).await?;
     publisher.stop().await?;
     gateway.stop().await
 }
@@ -247,11 +229,11 @@ async fn a_viewer_that_vanishes_is_gone_after_the_idle_limit() -> Result<()> {
         let mut viewer = Recorder::play(server, Transport::WebTransport, "live/leave").await?;
         viewer.until(|_| false).await.map(drop)
     });
-    has_viewers(&gateway, "1").await?;
+    gateway.has_viewers(1).await?;
     // Nothing of it runs any more, so that nothing says goodbye.
     std::mem::forget(viewer);
     elsewhere.shutdown_background();
-    has_viewers(&gateway, "0").await?;
+    gateway.has_viewers(0).await?;
     publisher.stop().await?;
     gateway.stop().await
 }
