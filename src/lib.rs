@@ -25,12 +25,13 @@
 //! |---|---|---|
 //! | L0 | `wire`, `media` | nothing |
 //! | L0 | `clock` | nothing |
+//! | L1 | `authority` | nothing |
 //! | L1 | `session` | `wire` |
 //! | L1 | `broadcast` | `wire`, `media` |
-//! | L2 | `ingest` | `wire`, `media`, `broadcast`, `clock` |
-//! | L2 | `delivery` | `wire`, `media`, `broadcast`, `session`, `clock` |
+//! | L2 | `ingest` | `wire`, `media`, `broadcast`, `authority`, `clock` |
+//! | L2 | `delivery` | `wire`, `media`, `broadcast`, `session`, `authority`, `clock` |
 //! | L2 | `transport` | `wire`, `session`, `clock` |
-//! | L3 | `server` | `wire`, `media`, `session`, `broadcast`, `ingest`, `delivery`, `transport`, `clock` |
+//! | L3 | `server` | `wire`, `media`, `authority`, `session`, `broadcast`, `ingest`, `delivery`, `transport`, `clock` |
 //! | L4 | `gateway`, `config`, `telemetry`, `demo` | everything |
 //!
 //! # Invariants
@@ -51,6 +52,7 @@
 //!     must not be.
 //! 11. Policy: control, data and audio priority 5, video 4; when late, video is abandoned before audio.
 
+pub mod authority;
 pub mod broadcast;
 pub mod clock;
 pub mod config;

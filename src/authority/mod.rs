@@ -1,0 +1,43 @@
+//! Who may publish and view what, and what is open by that right: one policy for every way in.
+//!
+//! ```text
+//!               visit                    ask                            Grant (while it is used)
+//! connection ─────────▶ Visitor ──────────────────▶ policy: open, keys, tokens ─┬▶ Granted
+//!      ▲                                                                        ├▶ Denied
+//!      └── Cut ◀── kick, revoke, expiry, another policy                         └▶ the hook is asked (elsewhere)
+//! ```
+//!
+//! Whoever serves a connection registers it with [`Authority::visit`], and ends it as soon as its [`Leash`] is done.
+//! Whoever serves its commands asks with [`Visitor::ask`] for each stream, and keeps the [`Grant`] while it is used.
+//!
+//! Invariant: no I/O and no clock.
+//! Invariant: a credential is a [`Secret`], which no log, metric or answer can show.
+
+mod secret;
+mod session;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::secret::Secret;
+pub use self::session::{Authority, Cut, Entrance, Grant, Leash, SessionId, Summary, Use, Visitor};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// To publish a stream.
+    Publish,
+    /// To view one.
+    View,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Publish => "publish",
+            Self::View => "view",
+        })
+    }
+}
