@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
+use crate::delivery;
 use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::verdicts::Verdicts;
@@ -155,6 +156,7 @@ impl Gateway {
             registry,
             ingest: config.rtmp.limits,
             delivery: config.delivery,
+            viewers: delivery::Metrics::default(),
             session: config.session,
             websocket: config.websocket.keep_alive,
             tls,

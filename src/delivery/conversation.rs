@@ -150,6 +150,11 @@ impl<'a> Conversation<'a> {
         self.streams.values().filter_map(|stream| stream.poll_timeout()).chain(publication).min()
     }
 
+    /// What is played, the first of several.
+    pub(super) fn plays(&self) -> Option<&StreamPath> {
+        self.streams.values().find_map(|stream| stream.path())
+    }
+
     /// What happens next to any stream that is played, or the task is woken when something does.
     pub(super) fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<(StreamId, Item)> {
         for (&id, stream) in &mut self.streams {

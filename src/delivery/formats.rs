@@ -19,6 +19,7 @@ use super::outlet::{Carries, Outlet, Written};
 use super::{Config, policy};
 use crate::broadcast::{Frame, Registry, StreamPath, Subscriber};
 use crate::media::{MESSAGE_HEADER_LEN, Track, UnitKind};
+use crate::session::tally::Origin;
 use crate::session::{Deadline, Flows, GroupId, Message, RecvFlow, SendFlow};
 use crate::wire::tc::StreamId;
 use crate::wire::tlv;
@@ -102,13 +103,14 @@ impl Tracks {
         frame: Frame,
         deadline: Deadline,
         previous: Option<Deadline>,
+        origin: Option<Origin>,
     ) -> Result<Written, Over> {
         let lane = match frame.track {
             Track::Audio => &mut self.audio,
             Track::Video => &mut self.video,
             Track::Data => return Ok(Written::Queued),
         };
-        lane.write(flows, frame, deadline, previous)
+        lane.write(flows, frame, deadline, previous, origin)
     }
 
     /// Gives up all frames that wait to be sent.
@@ -161,6 +163,7 @@ impl Lane {
         frame: Frame,
         deadline: Deadline,
         previous: Option<Deadline>,
+        origin: Option<Origin>,
     ) -> Result<Written, Over> {
         if frame.kind == UnitKind::Configuration {
             // A raw one's header holds the time, which changes though the configuration does not. That of the other form
@@ -191,7 +194,7 @@ impl Lane {
             needs_previous: policy::needs_previous(frame.kind),
             deadline,
         };
-        self.outlet.write(flows, message)
+        self.outlet.write(flows, message, origin)
     }
 }
 
@@ -216,7 +219,7 @@ mod tests {
         for group in 0..10 {
             let message = Bytes::from_static(b"a message");
             let frame = Frame { track, kind, timestamp: Timestamp::from_millis(0), group, received: now, message };
-            assert!(matches!(raw.write(session.flows(), frame, Deadline::default(), None), Ok(Written::Queued)));
+            assert!(matches!(raw.write(session.flows(), frame, Deadline::default(), None, None), Ok(Written::Queued)));
         }
         let sent = std::iter::from_fn(|| session.poll_transmit(now));
         sent.filter(|transmit| matches!(transmit, LaneTransmit::Open { .. })).count() - 1

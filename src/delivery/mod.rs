@@ -11,6 +11,7 @@ mod conversation;
 mod error;
 mod formats;
 mod measure;
+mod meter;
 mod outlet;
 mod play;
 mod policy;
@@ -24,10 +25,12 @@ use std::time::Instant;
 
 use tokio::select;
 use tokio::time::sleep_until;
+use tracing::{Span, field};
 
 pub use self::config::{Config, TargetDelay};
 use self::conversation::Conversation;
 pub use self::formats::Format;
+pub use self::meter::{Figures, Meter, Metrics, Snapshot};
 pub use self::query::percent_decode;
 use crate::broadcast::{Item, Registry};
 use crate::clock::Clock;
@@ -46,10 +49,14 @@ enum Step {
 /// # Errors
 /// [`LinkError`] when the connection failed or the peer broke the protocol.
 pub async fn serve<L: Link>(link: L, registry: &Registry, config: &Config, clock: Clock) -> Result<(), LinkError> {
-    serve_as(link, Format::Raw, registry, config, clock).await
+    let mut meter = Metrics::default().viewer("unknown");
+    serve_as(link, Format::Raw, registry, config, clock, &mut meter).await
 }
 
-/// Serves one viewer until it leaves, what it plays as `format` unless it asks for something else.
+/// Serves one viewer until it leaves, what it plays as `format` unless it asks for something else. What the meter has not been
+/// told when this ends is still with the link.
+///
+/// Fills in the field `stream` of the current span.
 ///
 /// # Errors
 /// [`LinkError`] when the connection failed or the peer broke the protocol.
@@ -59,6 +66,7 @@ pub async fn serve_as<L: Link>(
     registry: &Registry,
     config: &Config,
     clock: Clock,
+    meter: &mut Meter,
 ) -> Result<(), LinkError> {
     // A bound of nothing would be never to send anything.
     let bound = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX).max(1);
@@ -82,6 +90,7 @@ pub async fn serve_as<L: Link>(
             () = reached(timeout) => Step::Timeout,
         };
         let now = clock.now();
+        let may_play_another = matches!(step, Step::Event(Event::Message { .. }));
         let flows = link.flows();
         let outcome = match step {
             Step::Event(event) => conversation.handle_event(flows, event, now),
@@ -96,6 +105,13 @@ pub async fn serve_as<L: Link>(
                 outcome
             }
         };
+        if may_play_another && meter.plays(conversation.plays()) {
+            Span::current().record("stream", conversation.plays().map(field::display));
+        }
+        if meter.is_due(now) {
+            let tally = link.flows().take_tally();
+            meter.report(&tally, link.path(), now);
+        }
         if let Err(over) = outcome {
             link.close(over.close_reason()).await;
             return over.into_result();

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::error::Over;
 use crate::session::error::WriteError;
+use crate::session::tally::Origin;
 use crate::session::{Deadline, Flows, GroupId, Message, Priority, RecvFlow, SendFlow};
 use crate::wire::tc::{FlowMetadata, StreamId};
 use crate::wire::tlv;
@@ -57,13 +58,18 @@ impl Outlet {
         Self { carries, stream, answers, priority, state: State::Unopened }
     }
 
-    /// Queues a message.
+    /// Queues a message, to be counted as what it comes from says.
     ///
     /// # Errors
     /// [`Over::TooManyFlows`] when it is the first and no flow can be opened for it.
-    pub(super) fn write(&mut self, flows: &mut Flows, message: Message) -> Result<Written, Over> {
+    pub(super) fn write(
+        &mut self,
+        flows: &mut Flows,
+        message: Message,
+        origin: Option<Origin>,
+    ) -> Result<Written, Over> {
         match self.flow(flows)? {
-            Some(flow) => Ok(self.written(flows.write(flow, message).map(|_| ()))),
+            Some(flow) => Ok(self.written(flows.write_counted(flow, message, origin).map(|_| ()))),
             None => Ok(Written::Queued),
         }
     }
@@ -78,7 +84,7 @@ impl Outlet {
         {
             return Err(Over::Unread);
         }
-        match self.write(flows, lasting(payload))? {
+        match self.write(flows, lasting(payload), None)? {
             Written::Queued => Ok(()),
             Written::Lost => Err(Over::Unread),
         }

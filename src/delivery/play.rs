@@ -250,6 +250,11 @@ impl Stream {
         self.playing.as_ref()?.patient_until
     }
 
+    /// What is played.
+    pub(super) fn path(&self) -> Option<&StreamPath> {
+        self.playing.as_ref().map(|playing| &playing.path)
+    }
+
     /// The cursor into what is played.
     pub(super) fn subscriber(&mut self) -> Option<&mut Subscriber> {
         self.playing.as_mut().map(|playing| &mut playing.subscriber)
@@ -271,11 +276,11 @@ impl Stream {
             && let Some(told) = playing.teller.as_mut().and_then(|teller| teller.tell(&frame, now))
         {
             // Another comes in a second.
-            let _: Written = self.data.write(flows, lasting(told))?;
+            let _: Written = self.data.write(flows, lasting(told), None)?;
         }
         match (frame.track, kind) {
             // A viewer that has no room for metadata can do without; it is nothing to leave it for.
-            (Track::Data, _) => return self.data.write(flows, lasting(frame.message)).map(|_: Written| ()),
+            (Track::Data, _) => return self.data.write(flows, lasting(frame.message), None).map(|_: Written| ()),
             (_, UnitKind::Audio) => {
                 let repeated = received < playing.started && playing.last_audio >= Some(timestamp);
                 let audible = policy::is_audible(received, playing.started, playing.format.target_delay(config));
@@ -295,11 +300,15 @@ impl Stream {
             _ => {}
         }
         let deadline = playing.lifetimes.deadline(kind, received, playing.started);
+        let origin = policy::origin(kind, received, playing.started);
         let written = if policy::is_late(deadline, now) {
             Written::Lost
         } else {
-            self.tracks.write(flows, frame, deadline, playing.lifetimes.previous_group(now))?
+            self.tracks.write(flows, frame, deadline, playing.lifetimes.previous_group(now), origin)?
         };
+        if let (Written::Lost, Some(origin)) = (written, origin) {
+            flows.count_abandoned(origin);
+        }
         match (kind, written) {
             (UnitKind::Audio, Written::Queued) => playing.last_audio = Some(timestamp),
             (UnitKind::Key, Written::Queued) => playing.needs_key = false,

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::Config;
 use super::query::Query;
 use crate::media::{Track, UnitKind};
+use crate::session::tally::Origin;
 use crate::session::{Deadline, Priority};
 
 /// How long the frames of one played stream are worth sending: the configuration, overridden by the viewer's query.
@@ -75,6 +76,16 @@ impl Lifetimes {
             finish_by: Some(now + self.finish_by_margin),
         })
     }
+}
+
+/// As what a unit that came at `received` is counted for a viewer that started at `started`.
+pub(super) fn origin(kind: UnitKind, received: Instant, started: Instant) -> Option<Origin> {
+    let kind = match kind {
+        UnitKind::Audio => 0,
+        UnitKind::Key | UnitKind::Delta => 1,
+        UnitKind::Configuration | UnitKind::EndOfSequence | UnitKind::Metadata | UnitKind::Data => return None,
+    };
+    Some(Origin { at: received.max(started), kind })
 }
 
 /// The priority of a track's flow.

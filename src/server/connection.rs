@@ -20,6 +20,7 @@ use super::dialect::Dialect;
 use super::http::{self, Via};
 use super::upgrade::{self, Answer};
 use super::{Context, Shutdown, viewer};
+use crate::authority::Entrance;
 use crate::delivery::Format;
 use crate::session::{Session, tlv};
 use crate::transport::pipe_link::PipeLink;
@@ -47,7 +48,8 @@ where
         match dialect {
             Dialect::RtWebSocket { .. } => Box::pin(serve_flows(socket, leftover, context, shutdown)).await,
             Dialect::WebSocketStream(request) | Dialect::WebSocket(request) => {
-                Box::pin(serve_stream(socket, leftover, request, context, shutdown)).await;
+                let entrance = if request.acknowledged { Entrance::WebSocket } else { Entrance::WebSocketStream };
+                Box::pin(serve_stream(socket, leftover, request, entrance, context, shutdown)).await;
             }
         }
     }
@@ -102,17 +104,24 @@ where
     let pipe = WebSocket::new(socket, &context.websocket, &leftover);
     drop(leftover);
     let link = PipeLink::new(pipe, context.session.clone(), context.clock);
-    viewer::serve(link, Format::Raw, context, shutdown).await;
+    viewer::serve(link, Entrance::RtWebSocket, Format::Raw, context, shutdown).await;
 }
 
-async fn serve_stream<S>(socket: S, leftover: Vec<u8>, request: tlv::Request, context: &Context, shutdown: Shutdown)
-where
+async fn serve_stream<S>(
+    socket: S,
+    leftover: Vec<u8>,
+    request: tlv::Request,
+    entrance: Entrance,
+    context: &Context,
+    shutdown: Shutdown,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let pipe = WebSocket::new(socket, &context.websocket, &leftover);
     drop(leftover);
     let session = Session::playing(context.session.clone(), request);
-    viewer::serve(PipeLink::with(session, pipe, context.clock), Format::Fmp4, context, shutdown).await;
+    let link = PipeLink::with(session, pipe, context.clock);
+    viewer::serve(link, entrance, Format::Fmp4, context, shutdown).await;
 }
 
 fn answer<'a>(

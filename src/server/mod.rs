@@ -68,6 +68,8 @@ pub struct Context {
     pub ingest: ingest::Config,
     /// For viewers: what they are sent.
     pub delivery: delivery::Config,
+    /// For viewers: what they are sent, counted.
+    pub viewers: delivery::Metrics,
     /// For viewers: flows.
     pub session: session::Config,
     /// For viewers: WebSocket.

@@ -26,6 +26,7 @@ use tracing::{Instrument, Span, debug, field, info_span, warn};
 use super::detect::{self, Verdict};
 use super::tls::TlsError;
 use super::{Context, Shutdown, h3, viewer};
+use crate::authority::Entrance;
 use crate::delivery::Format;
 use crate::transport::quic::{self, Quic};
 use crate::transport::stream_link::StreamLink;
@@ -195,7 +196,7 @@ fn admit(
         }
     };
     let (context, shutdown) = (Arc::clone(context), shutdown.clone());
-    let span = info_span!("udp", %peer, %port, transport = field::Empty);
+    let span = info_span!("udp", %peer, %port, transport = field::Empty, stream = field::Empty);
     Some(
         async move {
             serve_connection(connecting, handshake, context, shutdown).await;
@@ -241,7 +242,7 @@ async fn serve_connection(
 async fn serve_native(connection: Connection, context: &Context, shutdown: Shutdown) {
     Span::current().record("transport", "quic");
     let link = StreamLink::new(Quic::new(connection), context.session.clone(), context.clock);
-    viewer::serve(link, Format::Raw, context, shutdown).await;
+    viewer::serve(link, Entrance::Quic, Format::Raw, context, shutdown).await;
 }
 
 /// What TLS has agreed upon.

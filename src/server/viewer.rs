@@ -3,18 +3,28 @@
 use tracing::debug;
 
 use super::{Context, Shutdown};
+use crate::authority::Entrance;
 use crate::delivery::{self, Format};
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
 use crate::session::{Event, Flows};
 
 /// Serves a viewer until it leaves or the gateway stops. It is delivered `format` unless its play asks for something else.
-pub(super) async fn serve<L: Link>(mut link: L, format: Format, context: &Context, mut shutdown: Shutdown) {
+pub(super) async fn serve<L: Link>(
+    mut link: L,
+    entrance: Entrance,
+    format: Format,
+    context: &Context,
+    mut shutdown: Shutdown,
+) {
     let mut reason = None;
+    let Context { registry, delivery, clock, .. } = context;
+    let mut meter = context.viewers.viewer(entrance.name());
     let lent = Lent { link: &mut link, reason: &mut reason };
     let served = tokio::select! {
-        served = delivery::serve_as(lent, format, &context.registry, &context.delivery, context.clock) => Some(served),
+        served = delivery::serve_as(lent, format, registry, delivery, *clock, &mut meter) => Some(served),
         () = shutdown.begun() => None,
     };
+    meter.report(&link.flows().take_tally(), link.path(), clock.now());
     match served {
         None => reason = Some(CloseReason::GoingAway),
         Some(Ok(())) => debug!("viewer left"),

@@ -11,6 +11,7 @@ use super::recv::{Receiver, Verdict};
 use super::schedule::Schedule;
 use super::send::{Phase, Sender, Turn};
 use super::table::Table;
+use super::tally::{Origin, Tally};
 use super::{Deadline, Event, GroupId, Message, MessageId, Priority, RecvFlow, SendFlow};
 
 /// The flows of one session, both ways: the one vocabulary that an application speaks on every transport.
@@ -27,6 +28,7 @@ pub struct Flows {
     pub(super) queued: usize,
     room_below: Option<usize>,
     pub(super) abandoned: u64,
+    tally: Tally,
     /// Numbers given back, oldest first, so that one is not used again soon.
     free: VecDeque<SendFlow>,
     next_flow: u64,
@@ -61,6 +63,7 @@ impl Flows {
             queued: 0,
             room_below: None,
             abandoned: 0,
+            tally: Tally::default(),
             free: VecDeque::new(),
             next_flow: 0,
             asked: None,
@@ -95,12 +98,25 @@ impl Flows {
     /// # Errors
     /// [`WriteError`].
     pub fn write(&mut self, flow: SendFlow, message: Message) -> Result<MessageId, WriteError> {
+        self.write_counted(flow, message, None)
+    }
+
+    /// The same for a message whose delay and end are to be counted: see [`Flows::take_tally`].
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write_counted(
+        &mut self,
+        flow: SendFlow,
+        message: Message,
+        origin: Option<Origin>,
+    ) -> Result<MessageId, WriteError> {
         if self.queued >= self.config.max_queued {
             return Err(WriteError::Full);
         }
         let sender = self.writable(flow)?;
         let len = message.payload.len();
-        let number = sender.push(message);
+        let number = sender.push(message, origin);
         self.queued += len;
         self.schedule(flow);
         Ok(MessageId { flow, number })
@@ -207,6 +223,16 @@ impl Flows {
         self.abandoned
     }
 
+    /// Counts a message that was given up before it was written.
+    pub fn count_abandoned(&mut self, origin: Origin) {
+        self.tally.gave_up(origin);
+    }
+
+    /// What became of messages since this was last asked.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
     /// Lets a flow have a turn.
     pub(super) fn schedule(&mut self, flow: SendFlow) {
         if let Some(sender) = self.senders.get_mut(flow)
@@ -275,7 +301,7 @@ impl Flows {
     pub(super) fn turn(&mut self, flow: SendFlow, now: Instant, allowance: Option<usize>) -> Turn {
         let Some(sender) = self.senders.get_mut(flow) else { return Turn::Idle };
         let before = sender.queued;
-        let turn = sender.turn(now, allowance);
+        let turn = sender.turn(now, allowance, &mut self.tally);
         self.queued -= before - sender.queued;
         self.check_room();
         match turn {

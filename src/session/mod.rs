@@ -25,6 +25,7 @@ mod schedule;
 mod send;
 pub mod streams;
 mod table;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod timer;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::tally::{Origin, Tally};
 use super::{Deadline, GroupId, Message, Priority, RecvFlow};
 
 /// Messages that an empty queue keeps room for. A group given to a viewer that joins, or a stall, needs a hundred times
@@ -54,6 +55,7 @@ struct Queued {
     abandoned: bool,
     /// It is decoder configuration.
     preamble: bool,
+    origin: Option<Origin>,
 }
 
 /// What a flow sends when its turn comes.
@@ -99,17 +101,20 @@ impl Sender {
     }
 
     /// Queues a message and returns its number.
-    pub(super) fn push(&mut self, message: Message) -> u64 {
+    pub(super) fn push(&mut self, message: Message, origin: Option<Origin>) -> u64 {
         let Message { payload, group, needs_previous, deadline } = message;
         self.queued += payload.len();
-        let queued = Queued { payload, sent: 0, group, needs_previous, deadline, abandoned: false, preamble: false };
+        let queued =
+            Queued { payload, sent: 0, group, needs_previous, deadline, abandoned: false, preamble: false, origin };
         self.queue.push_back(queued);
         self.head + self.queue.len() as u64 - 1
     }
 
     /// Queues decoder configuration.
     pub(super) fn push_preamble(&mut self, payload: Bytes) {
-        self.push(Message { payload, group: GroupId::default(), needs_previous: false, deadline: Deadline::default() });
+        let message =
+            Message { payload, group: GroupId::default(), needs_previous: false, deadline: Deadline::default() };
+        self.push(message, None);
         if let Some(queued) = self.queue.back_mut() {
             queued.preamble = true;
         }
@@ -176,12 +181,12 @@ impl Sender {
     }
 
     /// Takes this flow's turn, sending at most `allowance` payload bytes; `None`: nothing of a message.
-    pub(super) fn turn(&mut self, now: Instant, allowance: Option<usize>) -> Turn {
+    pub(super) fn turn(&mut self, now: Instant, allowance: Option<usize>, tally: &mut Tally) -> Turn {
         if !self.announced {
             self.announced = true;
             return Turn::Open;
         }
-        let messages = self.trim(now);
+        let messages = self.trim(now, tally);
         if messages > 0 {
             return Turn::Abandon { messages };
         }
@@ -206,7 +211,11 @@ impl Sender {
         self.queued -= len;
         let last = first.sent == message_len;
         let finish_by = first.deadline.finish_by;
+        tally.bytes += len as u64;
         if last {
+            if let Some(origin) = first.origin {
+                tally.sent(origin, now);
+            }
             self.pop();
         }
         Turn::Data(Piece { payload, last, message_len, finish_by })
@@ -230,7 +239,7 @@ impl Sender {
     }
 
     /// Drops what is not worth sending from the head of the queue and says how many messages that was.
-    fn trim(&mut self, now: Instant) -> u64 {
+    fn trim(&mut self, now: Instant, tally: &mut Tally) -> u64 {
         let mut messages = 0;
         while let Some(first) = self.queue.front() {
             let orphan = first.needs_previous && self.broken == Some(first.group);
@@ -239,6 +248,9 @@ impl Sender {
             }
             self.broken = Some(first.group);
             self.queued -= first.payload.len() - first.sent;
+            if let Some(origin) = first.origin {
+                tally.gave_up(origin);
+            }
             self.pop();
             messages += 1;
         }

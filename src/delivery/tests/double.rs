@@ -14,7 +14,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::broadcast::{self, Publisher, Registry, StreamPath};
 use crate::clock::Clock;
-use crate::delivery::{self, Format, serve_as};
+use crate::delivery::{self, Format, Metrics, serve_as};
 use crate::media::time::Timestamp;
 use crate::media::{MESSAGE_HEADER_LEN, Track, Unit, UnitKind};
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
@@ -205,7 +205,10 @@ impl Viewer {
         gateway.closed = Some(closed);
         let rate = gateway.rate.clone();
         let registry = registry.clone();
-        let task = tokio::spawn(async move { serve_as(gateway, format, &registry, &config, Clock).await });
+        let task = tokio::spawn(async move {
+            let mut meter = Metrics::default().viewer("double");
+            serve_as(gateway, format, &registry, &config, Clock, &mut meter).await
+        });
         let metadata = FlowMetadata::new(StreamId::CONTROL).encode();
         let control = end.flows().open(metadata, Priority::Immediate, None).unwrap();
         Self {

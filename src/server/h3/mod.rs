@@ -35,6 +35,7 @@ use self::request::Answered;
 use self::streams::{Critical, Stream};
 use super::connection::MAX_PAGES;
 use super::{Context, Shutdown, viewer};
+use crate::authority::Entrance;
 use crate::transport::stream_link::StreamLink;
 use crate::transport::webtransport::WebTransport;
 use crate::wire::http3::code::Code;
@@ -144,7 +145,7 @@ async fn drive(connection: &Connection, context: &Context, mut shutdown: Shutdow
                 let lanes = lanes.of(request.session());
                 let mux = WebTransport::new(connection.clone(), request, lanes);
                 let link = StreamLink::new(mux, context.session.clone(), context.clock);
-                viewer = Some(Box::pin(viewer::serve(link, format, context, shutdown.clone())));
+                viewer = Some(Box::pin(viewer::serve(link, Entrance::WebTransport, format, context, shutdown.clone())));
             }
             Step::Over => return Ok(()),
         }
