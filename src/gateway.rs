@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::authority::Authority;
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
@@ -154,6 +155,7 @@ impl Gateway {
         let context = Arc::new(Context {
             http: http::router(site),
             registry,
+            authority: Authority::default(),
             ingest: config.rtmp.limits,
             delivery: config.delivery,
             viewers: delivery::Metrics::default(),

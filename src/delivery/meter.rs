@@ -3,8 +3,9 @@
 //! A viewer's task counts in plain numbers of its own, and adds them to what is shared once in [`EVERY`]: a frame costs no
 //! lock and no shared memory.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -15,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::authority::SessionId;
 use crate::broadcast::StreamPath;
 use crate::session::link::PathStats;
 use crate::session::tally::{DELAYS, KINDS, Tally};
@@ -37,6 +39,7 @@ pub struct Metrics {
     delay: Family<Labels, Delays>,
     rtt: Family<Labels, Histogram, fn() -> Histogram>,
     abandoned: Family<Kind, Counter>,
+    here: Arc<Mutex<HashMap<SessionId, Arc<Figures>>>>,
 }
 
 /// Which viewers are counted together.
@@ -61,9 +64,9 @@ struct DelayCounts {
     micros: AtomicU64,
 }
 
-/// One viewer's figures, as of its last report. Shared with who watches it.
+/// One viewer's figures, as of its last report.
 #[derive(Debug, Default)]
-pub struct Figures {
+struct Figures {
     bytes: AtomicU64,
     frames: AtomicU64,
     abandoned: AtomicU64,
@@ -72,7 +75,7 @@ pub struct Figures {
     stream: Mutex<Option<StreamPath>>,
 }
 
-/// [`Figures`] at one moment.
+/// What is known of one viewer at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
     /// Bytes of messages that it was sent.
@@ -93,6 +96,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Meter {
     metrics: Metrics,
+    id: SessionId,
     labels: Labels,
     figures: Arc<Figures>,
     due: Option<Instant>,
@@ -108,6 +112,7 @@ impl Default for Metrics {
             delay: Family::default(),
             rtt: Family::new_with_constructor(|| Histogram::new(RTTS)),
             abandoned: Family::default(),
+            here: Arc::default(),
         }
     }
 }
@@ -142,20 +147,27 @@ impl Metrics {
         );
     }
 
-    /// A meter for a viewer that comes over `transport`.
-    pub fn viewer(&self, transport: &'static str) -> Meter {
+    /// A meter for the viewer `id`, which comes over `transport`.
+    pub fn viewer(&self, id: SessionId, transport: &'static str) -> Meter {
         let labels = Labels { transport };
+        let figures = Arc::<Figures>::default();
         self.viewers.get_or_create(&labels).inc();
-        Meter { metrics: self.clone(), labels, figures: Arc::default(), due: None, stream: None }
+        self.here().insert(id, Arc::clone(&figures));
+        Meter { metrics: self.clone(), id, labels, figures, due: None, stream: None }
+    }
+
+    /// The figures of one viewer, up to a second old, while it is here.
+    pub fn of(&self, id: SessionId) -> Option<Snapshot> {
+        self.here().get(&id).map(|figures| figures.snapshot())
+    }
+
+    fn here(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Figures>>> {
+        // Every critical section leaves the map whole, also when it panics.
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Meter {
-    /// The viewer's figures.
-    pub fn figures(&self) -> Arc<Figures> {
-        Arc::clone(&self.figures)
-    }
-
     /// Whether it is time for a report.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         *self.due.get_or_insert(now + EVERY) <= now
@@ -197,12 +209,12 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         self.metrics.viewers.get_or_create(&self.labels).dec();
+        self.metrics.here().remove(&self.id);
     }
 }
 
 impl Figures {
-    /// Them at this moment, up to a second old.
-    pub fn snapshot(&self) -> Snapshot {
+    fn snapshot(&self) -> Snapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let rtt = read(&self.rtt_micros);
         Snapshot {
@@ -263,7 +275,7 @@ mod tests {
     #[test]
     fn a_report_is_added_to_the_transports_figures_and_to_the_viewers() {
         let metrics = Metrics::default();
-        let mut meter = metrics.viewer("quic");
+        let mut meter = metrics.viewer(SessionId(7), "quic");
         let mut tally = Tally { bytes: 10, messages: 2, delay: Duration::from_millis(4), ..Tally::default() };
         tally.abandoned[1] = 3;
         tally.delays[3] = 2;
@@ -271,7 +283,7 @@ mod tests {
         meter.report(&tally, PathStats { rtt, ..PathStats::default() }, Instant::now());
         let expected =
             Snapshot { bytes: 10, frames: 2, abandoned: 3, delay: Duration::from_millis(2), rtt, stream: None };
-        assert_eq!(meter.figures().snapshot(), expected);
+        assert_eq!(metrics.of(SessionId(7)), Some(expected));
         let text = shown(&metrics);
         for line in [
             "viewers{transport=\"quic\"} 1",
@@ -285,6 +297,7 @@ mod tests {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         drop(meter);
+        assert_eq!(metrics.of(SessionId(7)), None);
         assert!(shown(&metrics).contains("viewers{transport=\"quic\"} 0"));
     }
 }

@@ -30,8 +30,9 @@ use tracing::{Span, field};
 pub use self::config::{Config, TargetDelay};
 use self::conversation::Conversation;
 pub use self::formats::Format;
-pub use self::meter::{Figures, Meter, Metrics, Snapshot};
+pub use self::meter::{Meter, Metrics, Snapshot};
 pub use self::query::percent_decode;
+use crate::authority::SessionId;
 use crate::broadcast::{Item, Registry};
 use crate::clock::Clock;
 use crate::session::Event;
@@ -49,7 +50,7 @@ enum Step {
 /// # Errors
 /// [`LinkError`] when the connection failed or the peer broke the protocol.
 pub async fn serve<L: Link>(link: L, registry: &Registry, config: &Config, clock: Clock) -> Result<(), LinkError> {
-    let mut meter = Metrics::default().viewer("unknown");
+    let mut meter = Metrics::default().viewer(SessionId(0), "unknown");
     serve_as(link, Format::Raw, registry, config, clock, &mut meter).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -39,17 +40,17 @@ pub(super) const MAX_PAGES: Duration = Duration::from_secs(600);
 const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Serves one connection until its end.
-pub(super) async fn serve<S>(socket: S, via: Via, context: &Context, shutdown: Shutdown)
+pub(super) async fn serve<S>(socket: S, peer: SocketAddr, via: Via, context: &Context, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     if let Some((socket, leftover, dialect)) = Box::pin(serve_pages(socket, via, context, shutdown.clone())).await {
         Span::current().record("transport", field::display(&dialect));
         match dialect {
-            Dialect::RtWebSocket { .. } => Box::pin(serve_flows(socket, leftover, context, shutdown)).await,
+            Dialect::RtWebSocket { .. } => Box::pin(serve_flows(socket, leftover, peer, context, shutdown)).await,
             Dialect::WebSocketStream(request) | Dialect::WebSocket(request) => {
                 let entrance = if request.acknowledged { Entrance::WebSocket } else { Entrance::WebSocketStream };
-                Box::pin(serve_stream(socket, leftover, request, entrance, context, shutdown)).await;
+                Box::pin(serve_stream(socket, leftover, request, (peer, entrance), context, shutdown)).await;
             }
         }
     }
@@ -97,21 +98,21 @@ where
     None
 }
 
-async fn serve_flows<S>(socket: S, leftover: Vec<u8>, context: &Context, shutdown: Shutdown)
+async fn serve_flows<S>(socket: S, leftover: Vec<u8>, peer: SocketAddr, context: &Context, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let pipe = WebSocket::new(socket, &context.websocket, &leftover);
     drop(leftover);
     let link = PipeLink::new(pipe, context.session.clone(), context.clock);
-    viewer::serve(link, Entrance::RtWebSocket, Format::Raw, context, shutdown).await;
+    viewer::serve(link, peer, Entrance::RtWebSocket, Format::Raw, context, shutdown).await;
 }
 
 async fn serve_stream<S>(
     socket: S,
     leftover: Vec<u8>,
     request: tlv::Request,
-    entrance: Entrance,
+    (peer, entrance): (SocketAddr, Entrance),
     context: &Context,
     shutdown: Shutdown,
 ) where
@@ -121,7 +122,7 @@ async fn serve_stream<S>(
     drop(leftover);
     let session = Session::playing(context.session.clone(), request);
     let link = PipeLink::with(session, pipe, context.clock);
-    viewer::serve(link, entrance, Format::Fmp4, context, shutdown).await;
+    viewer::serve(link, peer, entrance, Format::Fmp4, context, shutdown).await;
 }
 
 fn answer<'a>(

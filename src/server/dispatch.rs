@@ -14,12 +14,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::{Instrument, Span, debug, field, info_span};
+use tracing::{Instrument, Span, debug, field, info, info_span};
 
 use super::detect::{self, First, Verdict};
 use super::http::Via;
 use super::tcp::Port;
 use super::{Context, Shutdown, connection, http2};
+use crate::authority::Entrance;
 use crate::ingest;
 
 /// Most bytes that TLS may hold encrypted and unsent: they can't be abandoned any more. One record (RFC 8446 §5.2) and its
@@ -45,7 +46,7 @@ pub(super) async fn serve(
     let span = info_span!("tcp", %peer, tls = field::Empty, transport = field::Empty, stream = field::Empty);
     let serving = async {
         if port == Port::Rtmp {
-            Box::pin(serve_rtmp(socket, &context, shutdown)).await;
+            Box::pin(serve_rtmp(socket, peer, &context, shutdown)).await;
             return;
         }
         limit_unsent(&socket, context.unsent_bytes);
@@ -54,15 +55,15 @@ pub(super) async fn serve(
             Err(end) => return end.log(&context, "first byte"),
         };
         match first {
-            First::Tls => Box::pin(serve_tls(socket, port, context, shutdown)).await,
+            First::Tls => Box::pin(serve_tls(socket, peer, port, context, shutdown)).await,
             First::Http => {
                 context.verdicts.count(Verdict::Http);
                 let via = if port == Port::Unified { Via::PlainLocal } else { Via::Plain };
-                Box::pin(connection::serve(socket, via, &context, shutdown)).await;
+                Box::pin(connection::serve(socket, peer, via, &context, shutdown)).await;
             }
             First::Rtmp if port == Port::Unified => {
                 context.verdicts.count(Verdict::Rtmp);
-                Box::pin(serve_rtmp(socket, &context, shutdown)).await;
+                Box::pin(serve_rtmp(socket, peer, &context, shutdown)).await;
             }
             First::Rtmp | First::Unknown => {
                 context.verdicts.count(Verdict::Unknown);
@@ -73,22 +74,24 @@ pub(super) async fn serve(
     serving.instrument(span).await;
 }
 
-async fn serve_rtmp<S>(socket: S, context: &Context, mut shutdown: Shutdown)
+async fn serve_rtmp<S>(socket: S, peer: SocketAddr, context: &Context, mut shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     Span::current().record("transport", "rtmp");
+    let (_visitor, leash) = context.authority.visit(peer, Entrance::Rtmp, context.clock.now());
     tokio::select! {
         result = ingest::serve(socket, &context.registry, &context.ingest, context.clock) => match result {
             Ok(()) => debug!("connection ended"),
             Err(error) => debug!(%error, "connection ended"),
         },
+        cut = leash => info!("publisher cut off: {cut}"),
         // Dropped, it takes its stream offline, and the viewers are told.
         () = shutdown.begun() => {}
     }
 }
 
-async fn serve_tls(socket: TcpStream, port: Port, context: Arc<Context>, mut shutdown: Shutdown) {
+async fn serve_tls(socket: TcpStream, peer: SocketAddr, port: Port, context: Arc<Context>, mut shutdown: Shutdown) {
     Span::current().record("tls", true);
     let handshake = Box::pin(shake_hands(socket, port, &context));
     let mut socket = match within(&context, &mut shutdown, handshake).await {
@@ -115,9 +118,9 @@ async fn serve_tls(socket: TcpStream, port: Port, context: Arc<Context>, mut shu
     context.verdicts.count(verdict);
     let via = Via::Tls { http3: context.http3.filter(|_| port == Port::Unified) };
     match verdict {
-        Verdict::Https => Box::pin(connection::serve(socket, via, &context, shutdown)).await,
+        Verdict::Https => Box::pin(connection::serve(socket, peer, via, &context, shutdown)).await,
         Verdict::Http2 => Box::pin(http2::serve(socket, via, context, shutdown)).await,
-        Verdict::Rtmps => Box::pin(serve_rtmp(socket, &context, shutdown)).await,
+        Verdict::Rtmps => Box::pin(serve_rtmp(socket, peer, &context, shutdown)).await,
         _ => debug!("nothing that is spoken here, inside TLS"),
     }
 }

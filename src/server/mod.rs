@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
 use self::verdicts::Verdicts;
+use crate::authority::Authority;
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::transport::websocket;
@@ -62,6 +63,8 @@ impl Default for Limits {
 pub struct Context {
     /// The live streams.
     pub registry: Registry,
+    /// Who is here, and how they are cut off.
+    pub authority: Authority,
     /// From request to response.
     pub http: Router,
     /// For RTMP connections.

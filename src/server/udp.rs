@@ -199,7 +199,7 @@ fn admit(
     let span = info_span!("udp", %peer, %port, transport = field::Empty, stream = field::Empty);
     Some(
         async move {
-            serve_connection(connecting, handshake, context, shutdown).await;
+            serve_connection(connecting, peer, handshake, context, shutdown).await;
             drop(permit);
         }
         .instrument(span),
@@ -209,6 +209,7 @@ fn admit(
 /// Each stage of a connection is in a box of its own: a task is as large as its largest stage, for all of its life.
 async fn serve_connection(
     connecting: Connecting,
+    peer: SocketAddr,
     handshake: OwnedSemaphorePermit,
     context: Arc<Context>,
     mut shutdown: Shutdown,
@@ -232,17 +233,17 @@ async fn serve_connection(
     let verdict = detect::quic(protocol(&connection).as_deref());
     context.verdicts.count(verdict);
     match verdict {
-        Verdict::Native => Box::pin(serve_native(connection, &context, shutdown)).await,
-        Verdict::Http3 => Box::pin(h3::serve(connection, &context, shutdown)).await,
+        Verdict::Native => Box::pin(serve_native(connection, peer, &context, shutdown)).await,
+        Verdict::Http3 => Box::pin(h3::serve(connection, peer, &context, shutdown)).await,
         // Nothing else is agreed upon.
         _ => connection.close(VarInt::from_u32(0), b""),
     }
 }
 
-async fn serve_native(connection: Connection, context: &Context, shutdown: Shutdown) {
+async fn serve_native(connection: Connection, peer: SocketAddr, context: &Context, shutdown: Shutdown) {
     Span::current().record("transport", "quic");
     let link = StreamLink::new(Quic::new(connection), context.session.clone(), context.clock);
-    viewer::serve(link, Entrance::Quic, Format::Raw, context, shutdown).await;
+    viewer::serve(link, peer, Entrance::Quic, Format::Raw, context, shutdown).await;
 }
 
 /// What TLS has agreed upon.

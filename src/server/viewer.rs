@@ -1,16 +1,19 @@
 //! One viewer on a link of any kind, from its first command to its goodbye.
 
-use tracing::debug;
+use std::net::SocketAddr;
+
+use tracing::{debug, info};
 
 use super::{Context, Shutdown};
-use crate::authority::Entrance;
+use crate::authority::{Cut, Entrance};
 use crate::delivery::{self, Format};
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
 use crate::session::{Event, Flows};
 
-/// Serves a viewer until it leaves or the gateway stops. It is delivered `format` unless its play asks for something else.
+/// Serves a viewer at `peer` until it leaves, is cut off or the gateway stops. It is delivered `format` unless its play asks for something else.
 pub(super) async fn serve<L: Link>(
     mut link: L,
+    peer: SocketAddr,
     entrance: Entrance,
     format: Format,
     context: &Context,
@@ -18,17 +21,23 @@ pub(super) async fn serve<L: Link>(
 ) {
     let mut reason = None;
     let Context { registry, delivery, clock, .. } = context;
-    let mut meter = context.viewers.viewer(entrance.name());
+    let (visitor, leash) = context.authority.visit(peer, entrance, clock.now());
+    let mut meter = context.viewers.viewer(visitor.id(), entrance.name());
     let lent = Lent { link: &mut link, reason: &mut reason };
     let served = tokio::select! {
-        served = delivery::serve_as(lent, format, registry, delivery, *clock, &mut meter) => Some(served),
-        () = shutdown.begun() => None,
+        served = delivery::serve_as(lent, format, registry, delivery, *clock, &mut meter) => End::Served(served),
+        cut = leash => End::Cut(cut),
+        () = shutdown.begun() => End::Shutdown,
     };
     meter.report(&link.flows().take_tally(), link.path(), clock.now());
     match served {
-        None => reason = Some(CloseReason::GoingAway),
-        Some(Ok(())) => debug!("viewer left"),
-        Some(Err(error)) => {
+        End::Shutdown => reason = Some(CloseReason::GoingAway),
+        End::Cut(cut) => {
+            info!("viewer cut off: {cut}");
+            reason = Some(CloseReason::Done);
+        }
+        End::Served(Ok(())) => debug!("viewer left"),
+        End::Served(Err(error)) => {
             debug!(%error, "viewer lost");
             if matches!(error, LinkError::Misbehaved(_)) {
                 reason = Some(CloseReason::Misbehaved);
@@ -38,6 +47,13 @@ pub(super) async fn serve<L: Link>(
     if let Some(reason) = reason {
         link.close(reason).await;
     }
+}
+
+/// Why a viewer is served no longer.
+enum End {
+    Served(Result<(), LinkError>),
+    Cut(Cut),
+    Shutdown,
 }
 
 /// A link that is taken back at shutdown, to say goodbye on it.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use crate::authority::SessionId;
 use crate::broadcast::{self, Publisher, Registry, StreamPath};
 use crate::clock::Clock;
 use crate::delivery::{self, Format, Metrics, serve_as};
@@ -206,7 +207,7 @@ impl Viewer {
         let rate = gateway.rate.clone();
         let registry = registry.clone();
         let task = tokio::spawn(async move {
-            let mut meter = Metrics::default().viewer("double");
+            let mut meter = Metrics::default().viewer(SessionId(0), "double");
             serve_as(gateway, format, &registry, &config, Clock, &mut meter).await
         });
         let metadata = FlowMetadata::new(StreamId::CONTROL).encode();

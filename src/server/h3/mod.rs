@@ -21,6 +21,7 @@ mod request;
 mod streams;
 
 use std::future::{Future, pending};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 
 use futures_util::StreamExt;
@@ -83,9 +84,9 @@ enum Step {
 type Viewer<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Serves one connection until its end.
-pub(super) async fn serve(connection: Connection, context: &Context, shutdown: Shutdown) {
+pub(super) async fn serve(connection: Connection, peer: SocketAddr, context: &Context, shutdown: Shutdown) {
     connection.set_send_window(SEND_WINDOW);
-    let code = match Box::pin(drive(&connection, context, shutdown)).await {
+    let code = match Box::pin(drive(&connection, peer, context, shutdown)).await {
         Ok(()) => Code::NoError,
         Err(Fault::Lost(error)) => {
             debug!(%error, "connection ended");
@@ -99,7 +100,12 @@ pub(super) async fn serve(connection: Connection, context: &Context, shutdown: S
     connection.close(VarInt::from_u32(code.number()), b"");
 }
 
-async fn drive(connection: &Connection, context: &Context, mut shutdown: Shutdown) -> Result<(), Fault> {
+async fn drive(
+    connection: &Connection,
+    peer: SocketAddr,
+    context: &Context,
+    mut shutdown: Shutdown,
+) -> Result<(), Fault> {
     // It must stay open for as long as the connection.
     let _control = match timeout(context.limits.header_timeout, greet(connection)).await {
         Ok(control) => control?,
@@ -145,7 +151,14 @@ async fn drive(connection: &Connection, context: &Context, mut shutdown: Shutdow
                 let lanes = lanes.of(request.session());
                 let mux = WebTransport::new(connection.clone(), request, lanes);
                 let link = StreamLink::new(mux, context.session.clone(), context.clock);
-                viewer = Some(Box::pin(viewer::serve(link, Entrance::WebTransport, format, context, shutdown.clone())));
+                viewer = Some(Box::pin(viewer::serve(
+                    link,
+                    peer,
+                    Entrance::WebTransport,
+                    format,
+                    context,
+                    shutdown.clone(),
+                )));
             }
             Step::Over => return Ok(()),
         }
