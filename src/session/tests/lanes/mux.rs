@@ -9,7 +9,7 @@ use crate::session::streams::{LaneInput, LaneTransmit, RecvLaneId, SendLaneId};
 use crate::session::{Config, Event, Session, Streams};
 
 /// Bytes of a lane that share a fate.
-const PACKET: usize = 1200;
+pub(super) const PACKET: usize = 1200;
 
 /// Two sessions, each with a line to the other.
 pub(super) struct Pair {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::mux::PACKET;
 use super::*;
 use crate::session::{Config, Event, MessageId, RecvFlow};
 
@@ -35,7 +36,7 @@ fn operations() -> impl Strategy<Value = Operation> {
         1 => flow.prop_map(|flow| Operation::Reject { flow }),
         4 => (0_u64..100).prop_map(|ms| Operation::Wait { ms }),
         1 => (0_u64..500).prop_map(|ms| Operation::Stall { ms }),
-        1 => (1_usize..100_000).prop_map(|window| Operation::Narrow { window }),
+        1 => (PACKET..100_000).prop_map(|window| Operation::Narrow { window }),
     ]
 }
 
@@ -95,7 +96,8 @@ proptest! {
         for flow in 0..64 {
             pair.left.session.flows().finish(SendFlow(flow));
         }
-        pair.run_for(30_000 * MS);
+        // As long as two megabytes take, a packet a round trip.
+        pair.run_for(600_000 * MS);
 
         prop_assert_eq!(pair.left.session.flows().queued(), 0);
         prop_assert_eq!(pair.left.session.poll_timeout(), None);
