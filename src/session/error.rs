@@ -66,6 +66,9 @@ pub enum PeerMisbehaved {
     /// The control lane was finished or reset, which no session outlives.
     #[error("the control lane ended")]
     ControlLaneEnded,
+    /// More waits for the peer on the control lane than is kept for anyone.
+    #[error("the control lane is not read")]
+    ControlLaneUnread,
     /// More flows than a session may have.
     #[error("more than {limit} flows")]
     TooManyFlows {

@@ -32,6 +32,10 @@ use crate::wire::lane::{LaneCode, Record};
 /// flood of flows, each of which is rejected, fills the flooder's own buffers.
 const MAX_RECORDS: usize = 64 << 10;
 
+/// The same, beyond which the session is over: a peer that stops each lane as it opens has one record a frame wait for it, and
+/// gives no input to be refused. One that only stands still has one a group.
+const MAX_UNREAD: usize = 4 * MAX_RECORDS;
+
 /// Lanes.
 #[derive(Debug)]
 pub struct Streams {
@@ -53,22 +57,14 @@ impl Wire for Streams {
         self.settle_answers(flows);
         let Self { sending, receiving } = self;
         match input {
-            LaneInput::Received { lane, data } => receiving.handle_received(flows, sending, now, lane, data),
-            LaneInput::Finished { lane } => receiving.handle_finished(flows, sending, lane),
-            LaneInput::Reset { lane } => receiving.handle_reset(flows, sending, lane),
-            LaneInput::Blocked { lane } => {
-                sending.handle_blocked(lane);
-                Ok(())
-            }
-            LaneInput::Writable { lane } => {
-                sending.handle_writable(flows, lane);
-                Ok(())
-            }
-            LaneInput::Stopped { lane } => {
-                sending.handle_stopped(flows, lane);
-                Ok(())
-            }
+            LaneInput::Received { lane, data } => receiving.handle_received(flows, sending, now, lane, data)?,
+            LaneInput::Finished { lane } => receiving.handle_finished(flows, sending, lane)?,
+            LaneInput::Reset { lane } => receiving.handle_reset(flows, sending, lane)?,
+            LaneInput::Blocked { lane } => sending.handle_blocked(lane),
+            LaneInput::Writable { lane } => sending.handle_writable(flows, lane),
+            LaneInput::Stopped { lane } => sending.handle_stopped(flows, lane),
         }
+        if sending.waiting() > MAX_UNREAD { Err(PeerMisbehaved::ControlLaneUnread) } else { Ok(()) }
     }
 
     fn handle_timeout(&mut self, flows: &mut Flows, now: Instant) {

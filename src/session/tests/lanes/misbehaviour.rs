@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::order::{CONTROL, Hand};
 use super::*;
 use crate::session::PeerMisbehaved;
-use crate::session::streams::{LaneInput, RecvLaneId};
+use crate::session::streams::{LaneInput, RecvLaneId, SendLaneId};
 use crate::wire::lane::{GroupHeader, LaneCode, MalformedLane, MessageHeader, Record};
 
 #[test]
@@ -158,8 +158,7 @@ fn floods_of_lanes_leave_nothing_behind() {
 fn a_flood_of_flows_that_are_rejected_stops_being_read_before_it_fills_memory() {
     let mut hand = Hand::new();
     hand.accepts = None;
-    let blocked = LaneInput::Blocked { lane: crate::session::streams::SendLaneId(0) };
-    hand.input(blocked).unwrap();
+    hand.input(LaneInput::Blocked { lane: SendLaneId(0) }).unwrap();
     hand.received(CONTROL, &[0]).unwrap();
     let mut flow = 0;
     while hand.session.accepts_input() {
@@ -168,6 +167,20 @@ fn a_flood_of_flows_that_are_rejected_stops_being_read_before_it_fills_memory() 
         flow += 1;
     }
     assert!(flow < 2000, "{flow}");
+}
+
+#[test]
+fn a_peer_that_stops_every_lane_and_does_not_read_of_it_is_left_before_it_fills_memory() {
+    let mut hand = Hand::new();
+    let flow = hand.session.flows().open(Bytes::new(), Priority::Routine, None).unwrap();
+    hand.drain();
+    hand.input(LaneInput::Blocked { lane: SendLaneId(0) }).unwrap();
+    let stopped = (1..10_000).map(|lane| {
+        hand.session.flows().write(flow, of_group(lane, "frame")).unwrap();
+        hand.drain();
+        hand.input(LaneInput::Stopped { lane: SendLaneId(lane) })
+    });
+    assert_eq!({ stopped }.find_map(Result::err), Some(PeerMisbehaved::ControlLaneUnread));
 }
 
 proptest! {
