@@ -291,6 +291,16 @@ async fn a_lane_that_the_peer_stops_does_not_stop_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_stops_the_control_lane_has_left() {
+    let (mut link, lanes) = link();
+    run(&mut link).await;
+    lanes.change(|network| network.opened[0].stopped = true);
+    open(&mut link, Priority::Priority);
+    let end = timeout(Duration::from_millis(1), link.next()).await;
+    assert!(matches!(end, Ok(Err(LinkError::Closed))), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_of_the_connection_ends_the_link() {
     let (mut link, lanes) = link();
     run(&mut link).await;

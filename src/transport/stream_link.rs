@@ -207,6 +207,8 @@ impl<M: StreamMux> StreamLink<M> {
                 self.give(LaneInput::Writable { lane: id }, now)?;
             }
             Poll::Ready(Ok(())) => {}
+            // It lasts as long as the session.
+            Poll::Ready(Err(LaneError::GivenUp)) if id == CONTROL => return Err(LinkError::Closed),
             Poll::Ready(Err(LaneError::GivenUp)) => {
                 self.sending.swap_remove(index);
                 self.give(LaneInput::Stopped { lane: id }, now)?;

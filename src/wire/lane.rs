@@ -27,7 +27,7 @@
 //! A record with another first byte is skipped, as is what follows the last number of one that has no text. A record is at most
 //! [`MAX_RECORD`] bytes long. Flows are numbered upwards in the order of their opening and a number is not used again, so nothing
 //! late can be taken for something new. A flow ends where its close has come and all its lanes have ended; messages that the
-//! close counts and that have not come by then never will. The control lane's end or reset is the session's end.
+//! close counts and that have not come by then never will. A control lane that is finished, reset or stopped is the session's end.
 //!
 //! # Group lanes
 //!
