@@ -81,8 +81,6 @@ struct Sending<S> {
     pending: [Bytes; 2],
     /// The session was told that it takes no more.
     blocked: bool,
-    /// To be finished as soon as nothing is pending.
-    finishing: bool,
 }
 
 impl<M: StreamMux> StreamLink<M> {
@@ -154,12 +152,10 @@ impl<M: StreamMux> StreamLink<M> {
                 Ok(())
             }
             LaneTransmit::Finish { lane } => {
-                if let Some(index) = self.sending.iter().position(|sending| sending.id == lane) {
-                    if self.sending[index].blocked {
-                        self.sending[index].finishing = true;
-                    } else {
-                        self.sending.swap_remove(index).finish();
-                    }
+                if let Some(index) = self.sending.iter().position(|sending| sending.id == lane)
+                    && let Some(mut lane) = self.sending.swap_remove(index).lane
+                {
+                    lane.finish();
                 }
                 Ok(())
             }
@@ -201,7 +197,6 @@ impl<M: StreamMux> StreamLink<M> {
         let Some(index) = self.sending.iter().position(|sending| sending.id == id) else { return Ok(()) };
         let sending = &mut self.sending[index];
         match sending.poll(&mut self.mux, cx) {
-            Poll::Ready(Ok(())) if sending.finishing => self.sending.swap_remove(index).finish(),
             Poll::Ready(Ok(())) if sending.blocked => {
                 sending.blocked = false;
                 self.give(LaneInput::Writable { lane: id }, now)?;
@@ -287,7 +282,7 @@ const CONTROL: SendLaneId = SendLaneId(0);
 
 impl<S: SendLane> Sending<S> {
     fn new(id: SendLaneId, priority: i32) -> Self {
-        Self { id, priority, lane: None, pending: [Bytes::new(), Bytes::new()], blocked: false, finishing: false }
+        Self { id, priority, lane: None, pending: [Bytes::new(), Bytes::new()], blocked: false }
     }
 
     /// Opens the lane and writes what is pending; ready when both is done.
@@ -301,12 +296,6 @@ impl<S: SendLane> Sending<S> {
             }
         };
         lane.poll_write(cx, &mut self.pending)
-    }
-
-    fn finish(self) {
-        if let Some(mut lane) = self.lane {
-            lane.finish();
-        }
     }
 }
 

@@ -172,7 +172,7 @@ pub enum LaneTransmit {
         /// What to write: a short head, then the shared body.
         fragment: Fragment,
     },
-    /// End a lane in order.
+    /// End a lane in order. It is not blocked.
     Finish {
         /// The lane.
         lane: SendLaneId,
