@@ -94,6 +94,14 @@ impl Process {
         Ok(kill_process(self.pid, Signal::TERM)?)
     }
 
+    /// Stops it where it is, which nobody is told of (SIGSTOP).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn freeze(&self) -> Result<()> {
+        Ok(kill_process(self.pid, Signal::STOP)?)
+    }
+
     /// Waits for its exit code.
     ///
     /// # Errors

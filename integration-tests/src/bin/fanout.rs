@@ -11,6 +11,10 @@
 //!     --baselines none --transports ws --viewers 50 --seconds 45 --stalled 1 --json FILE
 //! ```
 //!
+//! With `--vanish-seconds S`, the viewers' process is stopped at the end, so that nobody says or answers anything any more, and
+//! the gateway's memory is read again so long after: it should have given back what they took, once its idle limits have passed
+//! (30 s over QUIC, 60 s over WebSocket).
+//!
 //! Raw TCP and raw rustls servers that only send are measured in the same run. They keep nothing for viewers that join, so
 //! their time to the first key frame is the stream's business.
 
@@ -30,6 +34,7 @@ use integration_tests::publisher::Publisher;
 use integration_tests::stamp::monotonic;
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{Kind, kind_of};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
@@ -65,6 +70,9 @@ struct Arguments {
     /// For how long these do not read.
     #[arg(long, default_value_t = 30)]
     stall_seconds: u64,
+    /// Let the gateway's viewers vanish without a word at the end, and read its memory so long after. 0: they leave.
+    #[arg(long, default_value_t = 0)]
+    vanish_seconds: u64,
     /// Where to write the results, one JSON object a line.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -122,6 +130,24 @@ struct StallOutcome {
     live_at_next_key: bool,
 }
 
+/// A line more, when they vanished: the server's resident memory without them, with them, and once they should be forgotten.
+#[derive(Serialize)]
+struct VanishOutcome {
+    transport: String,
+    viewers: usize,
+    vanish_seconds: u64,
+    rss_kb_before: u64,
+    rss_kb_with: u64,
+    rss_kb_after: u64,
+}
+
+/// What one measurement gives.
+struct Measured {
+    outcome: Outcome,
+    stall: Option<StallOutcome>,
+    vanish: Option<VanishOutcome>,
+}
+
 /// What is to be measured.
 #[derive(Clone, Copy)]
 struct Plan {
@@ -130,6 +156,7 @@ struct Plan {
     length: Duration,
     stalled: usize,
     stall: Duration,
+    vanish: Option<Duration>,
 }
 
 fn baseline_or_none(text: &str) -> Result<Option<Baseline>, String> {
@@ -141,10 +168,7 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.role {
         Some(Role::Viewers { subject, server, count, stalled }) => {
-            let watched = viewers::watch(subject, server, STREAM, count, stalled).await?;
-            println!("{}", serde_json::to_string(&watched)?);
-            // Ends the viewers where they are.
-            std::process::exit(0);
+            viewers::watch(subject, server, STREAM, count, stalled).await
         }
         Some(Role::Baseline { baseline }) => {
             baseline::serve(baseline, |publisher, viewers| println!("{publisher} {viewers}"))
@@ -161,6 +185,7 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
         Some(path) => path.clone(),
         None => built_gateway().await?,
     };
+    allow_many_sockets()?;
     let mut json = arguments.json.as_ref().map(File::create).transpose()?;
     println!(
         "transport      viewers  CPU ms/viewer·s  RSS kB/viewer  delay ms p50     p99  frames sent     lost  join ms p50"
@@ -168,15 +193,18 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
     let baselines = arguments.baselines.iter().flatten().copied().map(Subject::Baseline);
     for subject in baselines.chain(arguments.transports.iter().copied().map(Subject::Gateway)) {
         for viewers in arguments.viewers.iter().copied() {
+            let is_gateway = matches!(subject, Subject::Gateway(_));
             let plan = Plan {
                 subject,
                 viewers,
                 length: Duration::from_secs(arguments.seconds),
-                stalled: if let Subject::Baseline(_) = subject { 0 } else { arguments.stalled },
+                stalled: if is_gateway { arguments.stalled } else { 0 },
                 stall: Duration::from_secs(arguments.stall_seconds),
+                vanish: (is_gateway && arguments.vanish_seconds > 0)
+                    .then(|| Duration::from_secs(arguments.vanish_seconds)),
             };
-            let outcome = measure(&gateway, plan).await;
-            let (outcome, stall) = outcome.with_context(|| format!("{subject}, {viewers} viewers"))?;
+            let measured = measure(&gateway, plan).await.with_context(|| format!("{subject}, {viewers} viewers"))?;
+            let Measured { outcome, stall, vanish } = measured;
             println!(
                 "{subject:14} {viewers:7} {:16.3} {:14.1} {:13.2} {:7.2} {:12} {:8} {:12.1}",
                 outcome.cpu_ms_per_viewer_second,
@@ -194,6 +222,12 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
                 stall.print();
                 if let Some(json) = &mut json {
                     writeln!(json, "{}", serde_json::to_string(&stall)?)?;
+                }
+            }
+            if let Some(vanish) = vanish {
+                vanish.print();
+                if let Some(json) = &mut json {
+                    writeln!(json, "{}", serde_json::to_string(&vanish)?)?;
                 }
             }
         }
@@ -221,7 +255,22 @@ impl StallOutcome {
     }
 }
 
-async fn measure(gateway: &Path, plan: Plan) -> Result<(Outcome, Option<StallOutcome>)> {
+impl VanishOutcome {
+    fn print(&self) {
+        println!(
+            "  {} kB without them, {} kB with them, {} kB when they had been gone for {} s",
+            self.rss_kb_before, self.rss_kb_with, self.rss_kb_after, self.vanish_seconds
+        );
+    }
+}
+
+/// Lets this process, and those that it starts, have as many sockets as the system allows.
+fn allow_many_sockets() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
+
+async fn measure(gateway: &Path, plan: Plan) -> Result<Measured> {
     ensure!(plan.viewers > plan.stalled, "a measurement needs a viewer that reads");
     ensure!(plan.stalled == 0 || plan.length > plan.stall, "a stall needs time before and after it");
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
@@ -248,12 +297,7 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<(Outcome, Option<StallOut
 }
 
 /// Lets the viewers' process watch a server that has its publisher already.
-async fn watch(
-    server: &Process,
-    address: SocketAddr,
-    plan: Plan,
-    log: &SentLog,
-) -> Result<(Outcome, Option<StallOutcome>)> {
+async fn watch(server: &Process, address: SocketAddr, plan: Plan, log: &SentLog) -> Result<Measured> {
     let Plan { subject, viewers, length, stalled, .. } = plan;
     sleep(FILL).await;
     let empty_rss = server.rss_kb()?;
@@ -286,7 +330,7 @@ async fn watch(
     let watched: Watched = serde_json::from_str(&line)?;
     let cpu = (cpu_at_end - cpu_at_start).as_secs_f64() / (measured_to - measured_from).as_secs_f64();
     let frames_sent = (log.between(start, end) * (viewers - stalled)) as i64;
-    let stall_outcome = stall.zip(watched.stalled).map(|(stall, seen)| {
+    let stall = stall.zip(watched.stalled).map(|(stall, seen)| {
         let next_key = log
             .all()
             .into_iter()
@@ -322,7 +366,22 @@ async fn watch(
         frames_lost: frames_sent - watched.frames_received as i64,
         join_ms_p50: watched.join_ms_p50,
     };
-    Ok((outcome, stall_outcome))
+    let vanish = match plan.vanish {
+        Some(gone) => {
+            process.freeze()?;
+            sleep(gone).await;
+            Some(VanishOutcome {
+                transport: subject.to_string(),
+                viewers,
+                vanish_seconds: gone.as_secs(),
+                rss_kb_before: empty_rss,
+                rss_kb_with: rss,
+                rss_kb_after: server.rss_kb()?,
+            })
+        }
+        None => None,
+    };
+    Ok(Measured { outcome, stall, vanish })
 }
 
 /// By how many kB the server's memory grows at most while they stall.

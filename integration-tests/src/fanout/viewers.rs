@@ -24,6 +24,9 @@ use crate::viewer::{Frame, Kind, PATIENCE, Seen, Viewer, kind_of};
 
 /// Between two viewers' joining: 200 at once would measure the handshakes of the others.
 const STAGGER: Duration = Duration::from_millis(10);
+/// Viewers over QUIC that share a socket: all of a key frame for each of them has to fit into what the kernel holds for it, or
+/// what is measured is the overflow. Elsewhere viewers have sockets of their own.
+const VIEWERS_A_SOCKET: usize = 25;
 /// How long after the window a frame of the window may come.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -57,17 +60,12 @@ struct CatchingUp {
 }
 
 /// Joins `count` viewers, says `ready` on standard output, reads the window (its start and end, ns of the monotonic clock; then
-/// those of the stall, if the first `stalled` viewers are to stop reading) from standard input, and returns what was seen of it.
+/// those of the stall, if the first `stalled` viewers are to stop reading) from standard input, and says what was seen of it, a
+/// line of JSON. The viewers go on until standard input ends.
 ///
 /// # Errors
 /// When a viewer can't join or loses its connection.
-pub async fn watch(
-    subject: Subject,
-    server: SocketAddr,
-    stream: &str,
-    count: usize,
-    stalled: usize,
-) -> Result<Watched> {
+pub async fn watch(subject: Subject, server: SocketAddr, stream: &str, count: usize, stalled: usize) -> Result<()> {
     let histogram = || Histogram::new_with_bounds(1, 60_000_000, 3).map(RefCell::new);
     let tally = Rc::new(Tally {
         window: Cell::new(None),
@@ -82,13 +80,12 @@ pub async fn watch(
     });
     let local = LocalSet::new();
     let mut viewers = JoinSet::new();
-    let way = match subject {
-        Subject::Gateway(transport) => Way::Gateway(Dialer::new(transport)?),
-        Subject::Baseline(Baseline::Quic | Baseline::QuicGroups) => Way::BareQuic(bundle::quic_endpoint()?),
-        Subject::Baseline(baseline) => Way::Baseline(baseline),
-    };
     let watched = async {
+        let mut way = Way::new(subject)?;
         for n in 0..count {
+            if n % VIEWERS_A_SOCKET == 0 && n > 0 {
+                way = Way::new(subject)?;
+            }
             viewers.spawn_local(viewer(
                 way.clone(),
                 server,
@@ -109,8 +106,7 @@ pub async fn watch(
         };
         timeout(PATIENCE, all_joined).await.context("not all viewers could join")??;
         println!("ready");
-        let line = tokio::task::spawn_blocking(|| std::io::stdin().lock().lines().next()).await?;
-        let line = line.context("no window was given")??;
+        let line = next_line().await?.context("no window was given")?;
         let times: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
         let times: Vec<_> = times.into_iter().map(Duration::from_nanos).collect();
         let (&[start, end], stall) = times.split_first_chunk().context("a window is two numbers")?;
@@ -122,28 +118,50 @@ pub async fn watch(
             Some(ended) = viewers.join_next() => bail!("a viewer ended: {:?}", ended?),
             () = sleep((end + GRACE).saturating_sub(monotonic())) => {}
         }
+        println!("{}", serde_json::to_string(&tally.watched())?);
+        while next_line().await?.is_some() {}
         Ok(())
     };
-    local.run_until(watched).await?;
-    let milliseconds =
-        |histogram: &RefCell<Histogram<u64>>, quantile| histogram.borrow().value_at_quantile(quantile) as f64 / 1e3;
-    Ok(Watched {
-        frames_received: tally.received.get(),
-        delay_ms_p50: milliseconds(&tally.delay_us, 0.5),
-        delay_ms_p99: milliseconds(&tally.delay_us, 0.99),
-        join_ms_p50: milliseconds(&tally.join_us, 0.5),
-        stalled: tally.stall.get().map(|_| {
-            let viewers = tally.catching_up.borrow();
-            Stalled {
-                delay_ms_p50_before: milliseconds(&tally.before_us, 0.5),
-                delay_ms_p99_before: milliseconds(&tally.before_us, 0.99),
-                delay_ms_p50_during: milliseconds(&tally.during_us, 0.5),
-                delay_ms_p99_during: milliseconds(&tally.during_us, 0.99),
-                stale_bytes: viewers.iter().map(|viewer| viewer.stale_bytes).max().unwrap_or_default(),
-                first_keys: viewers.iter().map(|viewer| viewer.first_key).collect(),
-            }
-        }),
-    })
+    local.run_until(watched).await
+}
+
+/// A line of standard input, if there is another.
+async fn next_line() -> Result<Option<String>> {
+    Ok(tokio::task::spawn_blocking(|| std::io::stdin().lock().lines().next()).await?.transpose()?)
+}
+
+impl Way {
+    fn new(subject: Subject) -> Result<Self> {
+        Ok(match subject {
+            Subject::Gateway(transport) => Self::Gateway(Dialer::new(transport)?),
+            Subject::Baseline(Baseline::Quic | Baseline::QuicGroups) => Self::BareQuic(bundle::quic_endpoint()?),
+            Subject::Baseline(baseline) => Self::Baseline(baseline),
+        })
+    }
+}
+
+impl Tally {
+    fn watched(&self) -> Watched {
+        let milliseconds =
+            |histogram: &RefCell<Histogram<u64>>, quantile| histogram.borrow().value_at_quantile(quantile) as f64 / 1e3;
+        Watched {
+            frames_received: self.received.get(),
+            delay_ms_p50: milliseconds(&self.delay_us, 0.5),
+            delay_ms_p99: milliseconds(&self.delay_us, 0.99),
+            join_ms_p50: milliseconds(&self.join_us, 0.5),
+            stalled: self.stall.get().map(|_| {
+                let viewers = self.catching_up.borrow();
+                Stalled {
+                    delay_ms_p50_before: milliseconds(&self.before_us, 0.5),
+                    delay_ms_p99_before: milliseconds(&self.before_us, 0.99),
+                    delay_ms_p50_during: milliseconds(&self.during_us, 0.5),
+                    delay_ms_p99_during: milliseconds(&self.during_us, 0.99),
+                    stale_bytes: viewers.iter().map(|viewer| viewer.stale_bytes).max().unwrap_or_default(),
+                    first_keys: viewers.iter().map(|viewer| viewer.first_key).collect(),
+                }
+            }),
+        }
+    }
 }
 
 /// `stalls`: its number among those that do.
