@@ -232,6 +232,21 @@ async fn a_group_is_a_lane_of_its_own_and_its_bytes_are_not_copied() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_group_does_not_wait_until_the_last_has_come() {
+    let (mut link, lanes) = link();
+    let flow = open(&mut link, Priority::Priority);
+    lanes.change(|network| network.settles = false);
+    for group in 1..=3 {
+        write(&mut link, flow, group, &payload(1000));
+        run(&mut link).await;
+    }
+    let network = lanes.network();
+    let [_control, first, second, third] = &network.opened[..] else { panic!("{network:?}") };
+    assert!(first.finished && second.finished && !third.finished);
+    assert!([first, second, third].iter().all(|lane| lane.len() > 1000));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_lane_does_not_take_stays_with_the_session_and_follows() {
     let (mut link, lanes) = link();
     let flow = open(&mut link, Priority::Priority);
