@@ -57,7 +57,7 @@ impl Endpoint {
 
 /// A socket that has room for a key frame for each of many viewers at once: elsewhere they have sockets, and links, of their
 /// own.
-fn socket() -> Result<UdpSocket> {
+pub(crate) fn socket() -> Result<UdpSocket> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
     Ok(socket)

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::bundle::{Bundle, Endpoint};
+use crate::bundle::{self, Bundle, Endpoint};
 use crate::pipe::Pipe;
 use crate::rtws::Event;
 use crate::transport::Transport;
@@ -35,6 +35,15 @@ impl Dialer {
             Transport::WebTransport => Some(Endpoint::web_transport()?),
         };
         Ok(Self { transport, endpoint })
+    }
+
+    /// Lets all that it has begun over native QUIC go on from another socket.
+    ///
+    /// # Errors
+    /// When no socket can be had, or there are no such connections.
+    pub fn rebind(&self) -> Result<()> {
+        let Some(Endpoint::Quic(endpoint)) = &self.endpoint else { bail!("{} can't move", self.transport) };
+        Ok(endpoint.rebind(bundle::socket()?)?)
     }
 
     pub(crate) async fn connect(&self, server: SocketAddr, app: &str) -> Result<Carrier> {

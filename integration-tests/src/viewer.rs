@@ -374,7 +374,15 @@ impl Recorder {
     /// # Errors
     /// As [`Viewer::play`].
     pub async fn play(server: SocketAddr, transport: Transport, stream: &str) -> Result<Self> {
-        Ok(Self { viewer: Viewer::play(server, transport, stream).await?, record: Record::default() })
+        Self::play_by(&Dialer::new(transport)?, server, stream).await
+    }
+
+    /// As [`Viewer::play_by`].
+    ///
+    /// # Errors
+    /// As [`Viewer::play`].
+    pub async fn play_by(dialer: &Dialer, server: SocketAddr, stream: &str) -> Result<Self> {
+        Ok(Self { viewer: Viewer::play_by(dialer, server, stream).await?, record: Record::default() })
     }
 
     /// Watches until `enough` holds.

@@ -38,6 +38,9 @@ pub struct Conditions {
     pub jitter: Duration,
     /// Nothing passes.
     pub stalled: bool,
+    /// Over UDP: when this changes, viewers have other addresses from their next packet on, and what is sent to the old ones
+    /// is lost, as when an address translator forgets them or a telephone changes networks.
+    pub network: u32,
 }
 
 /// A line to one server, for any number of connections. Dropping it cuts them.

@@ -26,9 +26,16 @@ pub(super) async fn carry(
     let viewers = Arc::new(viewers);
     let mut lines = HashMap::new();
     let mut tasks = JoinSet::new();
+    let mut network = conditions.borrow().network;
     let mut packet = vec![0; MAX_PACKET];
     loop {
         let (len, viewer) = viewers.recv_from(&mut packet).await?;
+        let current = conditions.borrow().network;
+        if network != current {
+            network = current;
+            tasks.abort_all();
+            lines.clear();
+        }
         if let std::collections::hash_map::Entry::Vacant(entry) = lines.entry(viewer) {
             let gateway = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
             gateway.connect(server).await?;
