@@ -1,7 +1,7 @@
 //! A gateway of its own process with one publisher and twenty viewers that are well, beside whom strangers try what they like.
 //!
 //! ```text
-//! publisher ─▶ gateway ─▶ 10 viewers over ws, 10 over wss: every frame, in order, after each case
+//! publisher ─▶ gateway ─▶ 10 viewers over each of two transports: every frame, in order, after each case
 //!                ▲ │
 //!      stranger ─┘ └─▶ log: whom it has cut, and why
 //! ```
@@ -34,7 +34,7 @@ use crate::viewer::{Kind, Seen, Viewer};
 pub const STREAM: &str = "live/calm";
 /// How long anything may take: far beyond what it needs on a busy machine, and the end of a hang.
 pub const LIMIT: Duration = Duration::from_secs(20);
-/// Viewers over each of ws and wss.
+/// Viewers over each of two transports.
 const VIEWERS: usize = 10;
 /// How much the gateway's memory may grow over one case, in kB, unless the case says otherwise. Less than one stranger's share
 /// is hardly to be measured: the allocator, and the stream's own cache, breathe.
@@ -125,6 +125,14 @@ impl Stage {
     /// # Errors
     /// As [`Stage::open`].
     pub async fn open_with(settings: &[&str]) -> Result<Self> {
+        Self::open_over([Transport::Ws, Transport::Wss], settings).await
+    }
+
+    /// The same, with viewers who are well over these transports. Those over UDP are on the port for everything.
+    ///
+    /// # Errors
+    /// As [`Stage::open`].
+    pub async fn open_over(transports: [Transport; 2], settings: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (gateway, log) = start(folder.path(), settings).await?;
         // The stamps number the frames of both tracks.
@@ -133,9 +141,13 @@ impl Stage {
         let (rtmp, websocket, unified) = (gateway.rtmp, gateway.websocket, gateway.unified);
         let target = Target { rtmp, websocket, unified, log, sent: publisher.log() };
         let (mut tasks, mut well, worst_delay) = (JoinSet::new(), Vec::new(), Arc::<AtomicU64>::default());
-        for transport in [Transport::Ws, Transport::Wss] {
+        for transport in transports {
+            let address = match transport {
+                Transport::Ws | Transport::Wss => gateway.websocket,
+                Transport::Quic | Transport::WebTransport => gateway.unified,
+            };
             for _ in 0..VIEWERS {
-                let viewer = Viewer::play(gateway.websocket, transport, STREAM).await?;
+                let viewer = Viewer::play(address, transport, STREAM).await?;
                 let (progress, seen) = watch::channel(Progress::default());
                 tasks.spawn(watch_on(viewer, progress, Arc::clone(&worst_delay)));
                 well.push(seen);

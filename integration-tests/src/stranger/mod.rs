@@ -2,6 +2,7 @@
 
 pub mod http2;
 pub mod http3;
+pub mod quic;
 pub mod rtmp;
 pub mod websocket;
 
