@@ -150,6 +150,25 @@ export class Conversation {
 		this.#command(Command.RECEIVE_AUDIO, wanted);
 	}
 
+	/**
+	 * Asks for a sign of life: the network may be another one.
+	 *
+	 * @param {number} now
+	 */
+	probe(now) {
+		this.#session.ping?.probe(now);
+		this.#ping?.probe(now);
+	}
+
+	/**
+	 * For how long the gateway has owed a sign of life, in milliseconds.
+	 *
+	 * @param {number} now
+	 */
+	unanswered(now) {
+		return (this.#session.ping ?? this.#ping)?.unanswered(now) ?? 0;
+	}
+
 	/** @returns {ConversationEvent | undefined} what was said, oldest first */
 	pollEvent() {
 		return this.#events.shift();
@@ -162,7 +181,7 @@ export class Conversation {
 
 	/** Smoothed round-trip time in milliseconds; nothing before it has been measured. */
 	get rtt() {
-		return this.#session.rtt ?? this.#ping?.rtt;
+		return (this.#session.ping ?? this.#ping)?.rtt;
 	}
 
 	/** @param {IncomingFlow} flow */
@@ -236,7 +255,7 @@ export class Conversation {
 	#handleResult(now, [transaction, , result]) {
 		if (transaction === CONNECT_TRANSACTION && this.#state === "connecting") {
 			this.#state = "creating";
-			if (!this.#session.measures) this.#ping = new Ping(now, TIME_INTERVAL_MS);
+			if (!this.#session.ping) this.#ping = new Ping(now, TIME_INTERVAL_MS);
 			this.#control?.write(encodeCommand(Command.CREATE_STREAM, CREATE_STREAM_TRANSACTION, null));
 		} else if (transaction === CREATE_STREAM_TRANSACTION && this.#state === "creating") {
 			if (typeof result !== "number") return this.#end("no stream was made");

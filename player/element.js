@@ -12,6 +12,7 @@ import { drawFrame } from "./media/draw.js";
 import { MsePlayer, hasMediaSource } from "./media/mse.js";
 import { AudioOutput } from "./media/output.js";
 import { Attribute, Decode, EventName, FromWorker, State, ToWorker, Transport } from "./names.js";
+import { watchSurroundings } from "./session/surroundings.js";
 import { parseSource } from "./source.js";
 import { Memory } from "./transport/memory.js";
 
@@ -170,6 +171,7 @@ export class HeadwaterPlayer extends HTMLElement {
 		worker.addEventListener("error", (event) => this.#emit(EventName.TROUBLE, event.message || "the player's worker failed"), { signal });
 		const offscreen = canvas.transferControlToOffscreen?.();
 		worker.postMessage({ type: ToWorker.OPEN, source, wishes, canvas: offscreen }, offscreen ? [offscreen] : []);
+		watchSurroundings((message) => this.#tell(message), signal);
 		this.#setState(State.CONNECTING);
 	}
 
@@ -194,6 +196,8 @@ export class HeadwaterPlayer extends HTMLElement {
 				return this.#setState(message.state);
 			case FromWorker.STATS:
 				return this.#handleStats({ ...message.stats, ...this.#mse?.stats(performance.now(), message.stats.rttMs) });
+			case FromWorker.DECISION:
+				return this.#emit(EventName.DECISION, message.decision);
 			case FromWorker.METADATA:
 				return this.#emit(EventName.METADATA, message.metadata);
 			case FromWorker.TROUBLE:

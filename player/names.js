@@ -51,6 +51,8 @@ export const EventName = Object.freeze({
 	METADATA: "metadata",
 	/** `detail` says whether it's muted. */
 	MUTE: "mutechange",
+	/** `detail` is what the player has decided, see `Decision`: time, kind and detail. */
+	DECISION: "decision",
 	/** `detail` is a message for people; the player goes on by itself where it can. */
 	TROUBLE: "trouble",
 });
@@ -67,28 +69,63 @@ export const State = Object.freeze({
 	RECONNECTING: "reconnecting",
 });
 
-/** Messages to the worker. */
+/** What the player decides by itself. */
+export const Decision = Object.freeze({
+	/** Which transport won, or that none did. */
+	RACE: "race",
+	/** Another connection is tried in the background, or takes over. */
+	MIGRATE: "migrate",
+	/** The connection is lost. */
+	RECONNECT: "reconnect",
+	/** What is played jumps to what is due. */
+	SKIP: "skip",
+	/** It goes on faster, slower or as it is. */
+	SPEED: "speed",
+	/** Pictures are given up until the next key frame. */
+	KEYFRAME: "keyframe",
+	/** The page is hidden, or seen again. */
+	BACKGROUND: "background",
+});
+
+/** Messages to the worker, with the members that they have beside `type`. */
 export const ToWorker = Object.freeze({
+	/** `source`, `wishes`, `canvas`: begin. */
 	OPEN: "open",
+	/** `output`: something to be heard by, or nothing. */
 	OUTPUT: "output",
+	/** `ms`: how long a sample takes from the audio thread to the ear. */
 	LATENCY: "latency",
+	/** `paused`. */
 	PAUSE: "pause",
+	/** `visible`: whether anybody can see the page; while nobody can, no pictures are asked for. */
+	VISIBLE: "visible",
+	/** The network, or the machine, may not be what it was: see whether the connection still lives. */
+	NUDGE: "nudge",
+	/** End. */
 	CLOSE: "close",
 });
 
-/** Messages from the worker. */
+/** Messages from the worker, with the members that they have beside `type`. */
 export const FromWorker = Object.freeze({
+	/** `state`, one of `State`, and sometimes the `reason`. */
 	STATE: "state",
+	/** `stats`: see `Stats` in viewer.js. Four times a second. */
 	STATS: "stats",
+	/** `decision`: its time, kind and detail; see session/decisions.js. The last ones are in the statistics, too. */
+	DECISION: "decision",
+	/** `metadata`: the publisher's `onMetaData`. */
 	METADATA: "metadata",
+	/** `message`: for people. */
 	TROUBLE: "trouble",
-	/** Which transport was chosen; without one, the choice was wrong. */
+	/** `transport`: which was chosen; without one, the choice was wrong. */
 	TRANSPORT: "transport",
-	/** Which of `Decode` plays what follows. */
+	/** `decode`: which of `Decode` plays what follows. */
 	DECODE: "decode",
+	/** `format`: of the output that is wanted. */
 	AUDIO_FORMAT: "audioFormat",
+	/** `frame`: to be drawn and closed, where the worker has no canvas. */
 	FRAME: "frame",
-	/** For Media Source Extensions: a message of the stream's, what is missing, the target, a new beginning. */
+	/** For Media Source Extensions: `message` of the stream's, what is missing, the target's `ms`, a new beginning. */
 	MEDIA: "media",
 	GAP: "gap",
 	HINT: "hint",

@@ -7,16 +7,33 @@
 
 import { MseRemote } from "./media/mse-remote.js";
 import { WebCodecsPlayer, hasWebCodecs } from "./media/webcodecs.js";
-import { Decode, Format, FromWorker, State, Transport } from "./names.js";
-import { Connection, candidates } from "./transport/connection.js";
+import { Decision, Decode, Format, FromWorker, State, Transport } from "./names.js";
+import { Decisions } from "./session/decisions.js";
+import { Connection, candidates, isMedia, successors } from "./transport/connection.js";
+import { Health } from "./transport/health.js";
+import { Recovery } from "./transport/recovery.js";
 
-/** Wait before the first try to connect again, in milliseconds. Doubles with each that fails. */
-const FIRST_RETRY_MS = 250;
-/** Longest wait before a try, in milliseconds. */
-const LAST_RETRY_MS = 5000;
-/** A quarter of the wait is left to chance, so that viewers of a gateway that restarts do not all come at once. */
-const RETRY_JITTER = 0.25;
 const STATS_INTERVAL_MS = 250;
+/** How often is looked after the connection, in milliseconds. */
+const TICK_MS = 100;
+/** A successor that brings nothing new has proved itself when it has brought something for so long, in milliseconds. */
+const PROVEN_MS = 250;
+/** A stalled connection that could not be replaced in this time is no longer called playing, in milliseconds. */
+const FROZEN_MS = 2000;
+/** Least time between two looks at a network that may have changed, in milliseconds. */
+const NUDGE_MS = 2000;
+
+/**
+ * A connection, from its attempts on. While another one plays, it is that one's successor.
+ *
+ * @typedef {object} Attempt
+ * @property {Connection} link
+ * @property {AbortController} abort
+ * @property {Health} health
+ * @property {number | undefined} since when it brought the first media
+ * @property {number | undefined} newest timestamp of the newest unit that it has brought
+ * @property {boolean} continues whether it takes over from another one, of the same publisher
+ */
 
 /**
  * What the statistics line shows. Times are in milliseconds.
@@ -42,7 +59,10 @@ const STATS_INTERVAL_MS = 250;
  * @property {number} height
  * @property {string | undefined} transport
  * @property {string} decode what decodes
+ * @property {number} pace how fast it goes; 1 is as it is
+ * @property {number | undefined} firstPictureMs how long it took from opening to the first picture
  * @property {import("./transport/race.js").Entrant[]} race how the transport was chosen
+ * @property {import("./session/decisions.js").Entry[]} decisions the last ones, oldest first
  */
 
 /**
@@ -57,13 +77,22 @@ export class Viewer {
 	#canvas;
 	#post;
 	#life = new AbortController();
+	#openedAt = performance.now();
 	#wishes;
-	/** @type {{ link: Connection, abort: AbortController } | undefined} */
-	#connection;
-	#failures = 0;
+	#recovery = new Recovery(performance.now(), Math.random);
+	/** @type {Attempt | undefined} The one that plays. */
+	#active;
+	/** @type {Attempt | undefined} The one that is to. */
+	#next;
+	/** When the active one was found to be stalled. */
+	#stalledAt = Infinity;
+	#nudgedAt = -Infinity;
+	/** @type {number | undefined} Timestamp of the newest unit, modulo 2^32. */
+	#newest;
 	/** @type {string} */
 	#state = State.CONNECTING;
 	#paused = false;
+	#visible = true;
 
 	/** @type {string} What is asked for over flows. */
 	#format;
@@ -72,6 +101,7 @@ export class Viewer {
 	/** @type {string} */
 	#decode = Decode.WEBCODECS;
 	#gaps = 0;
+	#decisions = new Decisions(performance.now());
 
 	/**
 	 * @param {import("./source.js").Source} source
@@ -86,9 +116,9 @@ export class Viewer {
 		this.#post = post;
 		this.#format = firstFormat(wishes);
 		this.#player = this.#createPlayer();
-		this.#connect();
-		const interval = setInterval(() => this.#postStats(), STATS_INTERVAL_MS);
-		this.#life.signal.addEventListener("abort", () => clearInterval(interval), { once: true });
+		this.#repeat(TICK_MS, () => this.#tick(performance.now()));
+		this.#repeat(STATS_INTERVAL_MS, () => this.#postStats());
+		this.#tick(performance.now());
 	}
 
 	/**
@@ -117,49 +147,189 @@ export class Viewer {
 	pause(paused) {
 		if (paused === this.#paused) return;
 		this.#paused = paused;
-		this.#connection?.link.pause(paused);
+		this.#active?.link.pause(paused);
 		this.#player.reset();
 		this.#setState(paused ? State.PAUSED : State.WAITING);
+	}
+
+	/**
+	 * Whether anybody can see it. While nobody can, sound goes on alone.
+	 *
+	 * @param {boolean} visible
+	 */
+	setVisible(visible) {
+		if (visible === this.#visible) return;
+		this.#visible = visible;
+		// A `<video>` without pictures stops its sound, too.
+		if (this.#decode !== Decode.WEBCODECS) return;
+		this.#active?.link.receiveVideo(visible);
+		if (visible) this.#player.rejoin(performance.now());
+		this.#decide(Decision.BACKGROUND, visible ? "pictures again" : "sound alone");
+	}
+
+	/** The network, or the machine, may not be what it was. */
+	nudge() {
+		const now = performance.now();
+		if (now - this.#nudgedAt < NUDGE_MS) return;
+		this.#nudgedAt = now;
+		this.#active?.link.probe();
+		this.#recovery.handleNetwork(now);
 	}
 
 	/** Ends it for good. May be called twice. */
 	close() {
 		this.#life.abort();
-		this.#connection?.abort.abort();
+		this.#active?.abort.abort();
+		this.#next?.abort.abort();
 		this.#player.close();
 		this.#setState(State.CLOSED);
 	}
 
-	#connect() {
+	/** @param {number} now */
+	#tick(now) {
+		if (this.#active) this.#examine(now, this.#active);
+		if (this.#next && this.#recovery.isOverdue(now)) {
+			this.#drop("no answer");
+			this.#recovery.handleFailed(now);
+		}
+		if (this.#recovery.pollAttempt(now)) this.#attempt();
+	}
+
+	/**
+	 * Looks for a successor when a connection has stalled, and for none when it goes on.
+	 *
+	 * @param {number} now
+	 * @param {Attempt} active
+	 */
+	#examine(now, { link, health }) {
+		const complaint = health.complaint(now, { unansweredMs: link.unanswered(now), rttMs: link.rtt });
+		if (complaint === undefined) {
+			if (this.#stalledAt !== Infinity) {
+				this.#stalledAt = Infinity;
+				this.#decide(Decision.MIGRATE, `${link.transport} goes on`);
+				this.#drop();
+				this.#recovery.handleRecovered();
+			}
+			if (this.#visible && health.isQuiet(now) && this.#state === State.PLAYING) this.#setState(State.WAITING, "nothing comes from the publisher");
+			return;
+		}
+		if (this.#stalledAt === Infinity) {
+			this.#stalledAt = now;
+			this.#decide(Decision.MIGRATE, `${link.transport} has stalled: ${complaint}`);
+			this.#recovery.handleStalled(now);
+		} else if (now - this.#stalledAt > FROZEN_MS && link.unanswered(now) > 0) {
+			this.#setState(State.RECONNECTING, complaint);
+		}
+	}
+
+	#attempt() {
 		const abort = new AbortController();
 		const { transport, remembered, decode, hasMediaSource } = this.#wishes;
+		const known = candidates(transport, remembered, hasMediaSource ? decode : Decode.WEBCODECS);
 		const link = new Connection(
 			this.#source,
-			candidates(transport, remembered, hasMediaSource ? decode : Decode.WEBCODECS),
+			this.#active ? successors(known, this.#active.link.transport, this.#decode) : known,
 			this.#format,
 			{
-				handleChosen: (transport, format) => {
-					this.#remember(transport);
-					this.#setDecode(format === Format.RAW ? Decode.WEBCODECS : Decode.MSE);
-				},
-				handleEvent: (now, event) => this.#handleEvent(now, event),
-				handleClosed: (reason) => this.#handleClosed(reason),
+				isDelivery: (now, event) => this.#isDelivery(attempt, now, event),
+				handleChosen: (transport, format) => this.#handleChosen(attempt, transport, format),
+				handleEvent: (now, event) => this.#handleEvent(attempt, now, event),
+				handleClosed: (reason) => this.#handleClosed(attempt, reason),
 			},
 			abort.signal,
 		);
-		this.#connection = { link, abort };
+		/** @type {Attempt} */
+		const attempt = { link, abort, health: new Health(performance.now()), since: undefined, newest: undefined, continues: false };
+		this.#next = attempt;
 	}
 
-	/** @param {string} reason */
-	#handleClosed(reason) {
+	/**
+	 * Whether an attempt delivers. That of a successor has to be more than what is shown already: every connection begins with
+	 * the newest group, even when nobody sends any more.
+	 *
+	 * @param {Attempt} attempt
+	 * @param {number} now
+	 * @param {import("./conversation.js").ConversationEvent} event
+	 */
+	#isDelivery(attempt, now, event) {
+		if (event.type === "waiting") return true;
+		if (!isMedia(event)) return false;
+		const isNew = event.type === "unit" && (this.#newest === undefined || ((event.unit.timestamp - this.#newest) | 0) > 0);
+		if (event.type === "unit") attempt.newest = event.unit.timestamp;
+		attempt.since ??= now;
+		return !this.#active || isNew || now - attempt.since > PROVEN_MS;
+	}
+
+	/**
+	 * @param {Attempt} attempt
+	 * @param {string} transport
+	 * @param {string} format
+	 */
+	#handleChosen(attempt, transport, format) {
+		const before = this.#active;
+		this.#next = undefined;
+		this.#active = attempt;
+		this.#stalledAt = Infinity;
+		this.#recovery.handleDelivered();
+		attempt.health = new Health(performance.now());
+		before?.abort.abort();
+		this.#decide(before ? Decision.MIGRATE : Decision.RACE, before ? `${before.link.transport} → ${transport}` : `${transport} won`);
+		this.#remember(transport);
+		const decode = format === Format.RAW ? Decode.WEBCODECS : Decode.MSE;
+		if (decode !== this.#decode) {
+			this.#setDecode(decode);
+		} else if (before) {
+			attempt.continues = true;
+			this.#player.migrate(performance.now(), attempt.newest);
+		}
+		// It is being driven just now.
+		if (!this.#visible && decode === Decode.WEBCODECS) queueMicrotask(() => attempt.link.receiveVideo(this.#visible));
+	}
+
+	/**
+	 * @param {Attempt} attempt
+	 * @param {string} reason
+	 */
+	#handleClosed(attempt, reason) {
+		const now = performance.now();
+		if (attempt === this.#next) {
+			this.#drop(reason);
+			this.#recovery.handleFailed(now);
+			// Nobody is there at all: what has stalled is dead.
+			if (this.#active && this.#active.link.unanswered(now) > 0) this.#lose(this.#active, reason);
+			else if (!this.#active) this.#setState(State.RECONNECTING, reason);
+		} else if (attempt === this.#active) {
+			this.#lose(attempt, reason);
+		}
+	}
+
+	/**
+	 * Gives up the attempt under way.
+	 *
+	 * @param {string} [reason]
+	 */
+	#drop(reason) {
+		if (reason !== undefined) this.#decide(Decision.RACE, `nobody won: ${reason}`);
+		this.#next?.abort.abort();
+		this.#next = undefined;
+	}
+
+	/**
+	 * The connection that played is no more.
+	 *
+	 * @param {Attempt} attempt
+	 * @param {string} reason
+	 */
+	#lose(attempt, reason) {
+		attempt.abort.abort();
+		this.#active = undefined;
+		this.#stalledAt = Infinity;
+		this.#newest = undefined;
 		this.#remember(undefined);
-		this.#connection?.abort.abort();
-		this.#connection = undefined;
 		this.#player.restart();
+		this.#decide(Decision.RECONNECT, reason);
+		this.#recovery.handleLost(performance.now());
 		this.#setState(State.RECONNECTING, reason);
-		const wait = Math.min(FIRST_RETRY_MS * 2 ** this.#failures++, LAST_RETRY_MS) * (1 - RETRY_JITTER * Math.random());
-		const timer = setTimeout(() => this.#connect(), wait);
-		this.#life.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 	}
 
 	/** @param {string | undefined} transport */
@@ -170,16 +340,20 @@ export class Viewer {
 	}
 
 	/**
+	 * @param {Attempt} attempt
 	 * @param {number} now
 	 * @param {import("./conversation.js").ConversationEvent} event
 	 */
-	#handleEvent(now, event) {
-		if (!this.#paused || !isMedia(event)) this.#player.handleEvent(now, event);
+	#handleEvent(attempt, now, event) {
+		if (attempt !== this.#active) return;
+		// The publisher is the one that it was.
+		const isKnown = event.type === "published" && attempt.continues;
+		if (event.type === "published") attempt.continues = false;
+		if (!isKnown && (!this.#paused || !isMedia(event))) this.#player.handleEvent(now, event);
 		switch (event.type) {
 			case "started":
-				this.#failures = 0;
-				this.#setState(State.WAITING);
-				if (this.#paused) this.#connection?.link.pause(true);
+				if (!attempt.continues) this.#setState(State.WAITING);
+				if (this.#paused) queueMicrotask(() => attempt.link.pause(this.#paused));
 				return;
 			case "unpublished":
 			case "waiting":
@@ -188,10 +362,23 @@ export class Viewer {
 				return this.#post({ type: FromWorker.METADATA, metadata: { ...event.metadata } });
 			case "gap":
 				this.#gaps += event.messages;
+				if (event.video) attempt.health.handleGap(now);
 				return;
 			default:
-				if (isMedia(event)) this.#setState(State.PLAYING);
+				if (isMedia(event)) this.#handleMedia(attempt, now, event);
 		}
+	}
+
+	/**
+	 * @param {Attempt} attempt
+	 * @param {number} now
+	 * @param {import("./conversation.js").ConversationEvent} event
+	 */
+	#handleMedia(attempt, now, event) {
+		if (event.type === "unit") this.#newest = event.unit.timestamp;
+		const isVideo = event.type === "unit" ? event.unit.track === "video" : event.type === "tlv" && "track" in event.message && event.message.track === "video";
+		attempt.health.handleMedia(now, isVideo);
+		this.#setState(State.PLAYING);
 	}
 
 	/** @param {string} decode one of `Decode` */
@@ -205,7 +392,10 @@ export class Viewer {
 	#createPlayer() {
 		this.#post({ type: FromWorker.DECODE, decode: this.#decode });
 		if (this.#decode === Decode.MSE) return new MseRemote(this.#post);
-		return new WebCodecsPlayer(this.#canvas, this.#post, () => this.#handleUndecodable());
+		return new WebCodecsPlayer(this.#canvas, this.#post, {
+			handleUndecodable: () => this.#handleUndecodable(),
+			handleDecision: (kind, detail) => this.#decide(kind, detail),
+		});
 	}
 
 	/** What WebCodecs can't decode, Media Source Extensions may. */
@@ -213,8 +403,11 @@ export class Viewer {
 		const { decode, hasMediaSource } = this.#wishes;
 		if (decode !== Decode.AUTO || !hasMediaSource || this.#format !== Format.RAW) return;
 		this.#format = Format.FMP4;
-		this.#connection?.abort.abort();
-		this.#connect();
+		this.#active?.abort.abort();
+		this.#active = undefined;
+		this.#drop();
+		this.#recovery = new Recovery(performance.now(), Math.random);
+		this.#tick(performance.now());
 	}
 
 	/**
@@ -228,17 +421,38 @@ export class Viewer {
 		this.#post({ type: FromWorker.STATE, state, reason });
 	}
 
+	/**
+	 * @param {string} kind one of `Decision`
+	 * @param {string} detail
+	 */
+	#decide(kind, detail) {
+		const decision = this.#decisions.add(performance.now(), kind, detail);
+		this.#post({ type: FromWorker.DECISION, decision });
+	}
+
+	/**
+	 * @param {number} interval in milliseconds
+	 * @param {() => void} callback
+	 */
+	#repeat(interval, callback) {
+		const timer = setInterval(callback, interval);
+		this.#life.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+	}
+
 	#postStats() {
-		const rttMs = this.#connection?.link.rtt;
+		const link = (this.#active ?? this.#next)?.link;
+		const { firstShownAt, ...played } = this.#player.stats(performance.now(), link?.rtt);
 		/** @type {Stats} */
 		const stats = {
 			state: this.#state,
-			rttMs,
+			rttMs: link?.rtt,
 			gaps: this.#gaps,
-			transport: this.#connection?.link.transport,
+			transport: link?.transport,
 			decode: this.#decode,
-			race: this.#connection?.link.entrants ?? [],
-			...this.#player.stats(performance.now(), rttMs),
+			race: link?.entrants ?? [],
+			decisions: this.#decisions.entries,
+			firstPictureMs: firstShownAt === undefined ? undefined : firstShownAt - this.#openedAt,
+			...played,
 		};
 		this.#post({ type: FromWorker.STATS, stats });
 	}
@@ -248,14 +462,4 @@ export class Viewer {
 function firstFormat({ decode, hasMediaSource }) {
 	if (decode === Decode.AUTO) return hasWebCodecs() || !hasMediaSource ? Format.RAW : Format.FMP4;
 	return decode === Decode.MSE ? Format.FMP4 : Format.RAW;
-}
-
-/**
- * Whether an event is of what is seen or heard, and no preparation for it.
- *
- * @param {import("./conversation.js").ConversationEvent} event
- */
-function isMedia(event) {
-	if (event.type === "tlv") return event.message.type === "segment";
-	return event.type === "unit" && (event.unit.kind === "key" || event.unit.kind === "delta");
 }

@@ -24,6 +24,10 @@ self.onmessage = ({ data }) => {
 			return viewer?.setLatency(data.ms);
 		case ToWorker.PAUSE:
 			return viewer?.pause(data.paused);
+		case ToWorker.VISIBLE:
+			return viewer?.setVisible(data.visible);
+		case ToWorker.NUDGE:
+			return viewer?.nudge();
 		case ToWorker.CLOSE:
 			viewer?.close();
 			return self.close();

@@ -16,13 +16,18 @@ export class AudioClock {
 	/** @type {number[]} Stream time minus wall time. */
 	#offsets = [];
 	#heardAt = -Infinity;
+	#pace = 1;
 
 	/**
 	 * @param {number} now
 	 * @param {import("./ring.js").Report} report
 	 */
-	handleReport(now, { playing, time }) {
+	handleReport(now, { playing, time, pace }) {
 		if (!playing) return this.reset();
+		// Older reports go on at the pace that it had since.
+		const drift = (this.#pace - 1) * (now - this.#heardAt);
+		if (drift !== 0) this.#offsets = this.#offsets.map((offset) => offset + drift);
+		this.#pace = pace;
 		this.#offsets.push(time - now);
 		if (this.#offsets.length > REPORTS) this.#offsets.shift();
 		this.#heardAt = now;
@@ -31,6 +36,7 @@ export class AudioClock {
 	/** Audio jumps or stops: what is known of it is no longer so. */
 	reset() {
 		this.#offsets = [];
+		this.#pace = 1;
 	}
 
 	/**
@@ -41,6 +47,6 @@ export class AudioClock {
 	 */
 	time(now) {
 		if (this.#offsets.length === 0 || now - this.#heardAt > STALE_MS) return undefined;
-		return now + Math.max(...this.#offsets);
+		return now + Math.max(...this.#offsets) + (this.#pace - 1) * (now - this.#heardAt);
 	}
 }

@@ -8,7 +8,7 @@
 
 import { AudioClock } from "./audio-clock.js";
 import { aacConfig } from "./codec.js";
-import { steerAudio } from "./schedule.js";
+import { steer } from "./pace.js";
 
 /** A unit this much older than what is due is not even decoded, in milliseconds: two frames, one of which primes the decoder. */
 const LATE_MS = 50;
@@ -16,6 +16,14 @@ const LATE_MS = 50;
 const MAX_DECODING = 64;
 
 /** @typedef {{ sampleRate: number, channels: number }} AudioFormat */
+
+/**
+ * @typedef {object} AudioHandlers
+ * @property {(format: AudioFormat) => void} handleFormat an output of this format is wanted
+ * @property {(message: string) => void} handleTrouble something is wrong that a person may want to know
+ * @property {(pace: number) => void} handlePace it goes on at another pace
+ * @property {(ms: number) => void} handleSkip it has skipped so much to what is due
+ */
 
 /** A stream's audio. */
 export class AudioTrack {
@@ -25,8 +33,14 @@ export class AudioTrack {
 	underruns = 0;
 
 	#schedule;
-	#handleFormat;
-	#handleTrouble;
+	#handlers;
+	/** Time of the newest unit: what comes twice is played once. */
+	#newest = -Infinity;
+	/** When playing began. */
+	#since = Infinity;
+	#pace = 1;
+	/** Number of the last order to play: older reports are of what it has ended. */
+	#turn = 0;
 	/** @type {AudioDecoder | undefined} */
 	#decoder;
 	/** @type {number[]} Times of the units in the decoder; it puts out a chunk for each, but its own idea of their times. */
@@ -42,13 +56,11 @@ export class AudioTrack {
 
 	/**
 	 * @param {import("./schedule.js").Schedule} schedule
-	 * @param {(format: AudioFormat) => void} handleFormat an output of this format is wanted
-	 * @param {(message: string) => void} handleTrouble something is wrong that a person may want to know
+	 * @param {AudioHandlers} handlers
 	 */
-	constructor(schedule, handleFormat, handleTrouble) {
+	constructor(schedule, handlers) {
 		this.#schedule = schedule;
-		this.#handleFormat = handleFormat;
-		this.#handleTrouble = handleTrouble;
+		this.#handlers = handlers;
 	}
 
 	/**
@@ -60,6 +72,7 @@ export class AudioTrack {
 		this.#output?.port.close();
 		this.reset();
 		this.#output = output && { ...output, latencyMs: 0, secondsBefore: this.seconds, underruns: 0 };
+		this.#turn = 0;
 		if (!output) return this.#closeDecoder();
 		output.port.onmessage = ({ data }) => this.#handleReport(performance.now(), data);
 	}
@@ -82,8 +95,10 @@ export class AudioTrack {
 	 */
 	push(now, { kind, payload }, time) {
 		if (kind === "configuration") return this.#configure(payload);
-		if (kind === "unsupported") return this.#handleTrouble("this player does not know the audio codec");
-		if (!this.#output || !this.#config || time + LATE_MS < (this.#schedule.due(now) ?? -Infinity)) return;
+		if (kind === "unsupported") return this.#handlers.handleTrouble("this player does not know the audio codec");
+		const isKnown = time <= this.#newest;
+		this.#newest = Math.max(this.#newest, time);
+		if (isKnown || !this.#output || !this.#config || time + LATE_MS < (this.#schedule.due(now) ?? -Infinity)) return;
 		this.#decoder ??= this.#open(this.#config);
 		if (this.#decoding.length > MAX_DECODING) return;
 		this.#decoding.push(time);
@@ -96,8 +111,16 @@ export class AudioTrack {
 
 	/** Falls silent; goes on with what comes. */
 	reset() {
-		this.#output?.port.postMessage({ clear: true });
+		this.#newest = -Infinity;
+		this.#since = Infinity;
+		this.#pace = 1;
+		this.#output?.port.postMessage({ clear: true, turn: ++this.#turn });
 		this.#clock.reset();
+	}
+
+	/** How fast it plays; 1 is as it is. */
+	get pace() {
+		return this.#pace;
 	}
 
 	/**
@@ -114,7 +137,7 @@ export class AudioTrack {
 	/** @param {Uint8Array} record */
 	#configure(record) {
 		const config = aacConfig(record);
-		if (!config) return this.#handleTrouble("the audio's configuration makes no sense");
+		if (!config) return this.#handlers.handleTrouble("the audio's configuration makes no sense");
 		this.#config = config;
 		this.#closeDecoder();
 		this.#want({ sampleRate: config.sampleRate, channels: config.numberOfChannels });
@@ -124,7 +147,7 @@ export class AudioTrack {
 	#want(format) {
 		if (this.#format?.sampleRate === format.sampleRate && this.#format.channels === format.channels) return;
 		this.#format = format;
-		this.#handleFormat(format);
+		this.#handlers.handleFormat(format);
 	}
 
 	/** @param {AudioDecoderConfig} config */
@@ -140,7 +163,7 @@ export class AudioTrack {
 		try {
 			decoder.configure(config);
 		} catch (error) {
-			this.#handleTrouble(`this browser does not play ${config.codec}: ${error}`);
+			this.#handlers.handleTrouble(`this browser does not play ${config.codec}: ${error}`);
 		}
 		return decoder;
 	}
@@ -176,10 +199,10 @@ export class AudioTrack {
 
 	/**
 	 * @param {number} now
-	 * @param {import("./ring.js").Report} report
+	 * @param {import("./ring.js").Report & { turn: number }} report
 	 */
 	#handleReport(now, report) {
-		if (!this.#output) return;
+		if (!this.#output || report.turn !== this.#turn) return;
 		this.seconds = this.#output.secondsBefore + report.seconds;
 		this.#clock.handleReport(now, report);
 		if (report.underruns > this.#output.underruns) {
@@ -189,9 +212,36 @@ export class AudioTrack {
 		}
 		const due = this.#schedule.due(now);
 		if (due === undefined) return;
-		const from = steerAudio({ playing: report.playing, time: this.#clock.time(now) ?? report.time }, due);
-		if (from === undefined) return;
-		this.#output.port.postMessage({ play: from });
+		if (report.playing) this.#steer(now, report.time, due);
+		else if (due >= report.time) this.#play(now, due);
+	}
+
+	/**
+	 * @param {number} now
+	 * @param {number} reported
+	 * @param {number} due
+	 */
+	#steer(now, reported, due) {
+		const position = this.#clock.time(now) ?? reported;
+		const { pace, skipTo } = steer({ position, pace: this.#pace, due, sinceMs: now - this.#since });
+		if (skipTo !== undefined) {
+			this.#play(now, skipTo);
+			this.#handlers.handleSkip(skipTo - position);
+		} else if (pace !== this.#pace) {
+			this.#pace = pace;
+			this.#output?.port.postMessage({ pace });
+			this.#handlers.handlePace(pace);
+		}
+	}
+
+	/**
+	 * @param {number} now
+	 * @param {number} from
+	 */
+	#play(now, from) {
+		if (this.#since === Infinity) this.#since = now;
+		this.#pace = 1;
+		this.#output?.port.postMessage({ play: from, turn: ++this.#turn });
 		this.#clock.reset();
 	}
 
@@ -203,7 +253,7 @@ export class AudioTrack {
 	 */
 	#handleDecoderError(decoder, error) {
 		if (decoder !== this.#decoder) return;
-		this.#handleTrouble(`audio decoding failed: ${error}`);
+		this.#handlers.handleTrouble(`audio decoding failed: ${error}`);
 		this.#closeDecoder();
 	}
 

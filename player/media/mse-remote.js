@@ -31,6 +31,16 @@ export class MseRemote {
 		else if (event.type === "published") this.reset();
 	}
 
+	/** Another connection takes over, and begins with the newest group. */
+	migrate() {
+		this.rejoin();
+	}
+
+	/** Pictures come again, beginning with the newest group. */
+	rejoin() {
+		this.#post({ type: FromWorker.GAP });
+	}
+
 	/** Forgets what has not been played; goes on with what comes. */
 	reset() {
 		this.#post({ type: FromWorker.RESET });
@@ -48,7 +58,7 @@ export class MseRemote {
 
 	/** The page knows. */
 	stats() {
-		return { framesShown: 0, framesDropped: 0, audioSeconds: 0, underruns: 0, audioLeads: false, delayMs: undefined, targetMs: 0, bufferMs: 0, skewMs: undefined, width: 0, height: 0 };
+		return { framesShown: 0, framesDropped: 0, audioSeconds: 0, underruns: 0, audioLeads: false, delayMs: undefined, targetMs: 0, bufferMs: 0, skewMs: undefined, pace: 1, firstShownAt: undefined, width: 0, height: 0 };
 	}
 
 	/** @param {import("../wire/tlv.js").TlvMessage} message */

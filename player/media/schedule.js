@@ -11,8 +11,9 @@
  *                                   └──────────── target ──────────┘
  * ```
  *
- * The target follows the lateness that is seen, between a floor and the hint of the gateway and a little more. So a
- * calm path is given less than the hint, and the delay never grows with time: whoever is behind `due` skips to it.
+ * The target follows the lateness that is seen and the round trip, which is what a lost packet costs, between a floor and the
+ * hint of the gateway and a little more. So a calm path is given less than the hint, and the delay never grows with time:
+ * whoever is behind `due` is brought there.
  * @module
  */
 
@@ -24,15 +25,16 @@ export const MIN_TARGET_MS = 50;
 export const MAX_EXTRA_MS = 200;
 /** Spare time on top of the lateness that was seen, in milliseconds. */
 export const SPARE_MS = 30;
-/** How far audio may lag behind what is due before samples are skipped, in milliseconds. */
-export const SKIP_MARGIN_MS = 60;
+/** Share of the round trip that is spare time, too: losses that no lateness was seen of yet will cost more than that. */
+export const ROUND_TRIP_SHARE = 1 / 8;
 
 /** The least transit is that of one or two of these, in milliseconds. */
 const WINDOW_MS = 2500;
 /** In this time half of the lateness is forgotten, in milliseconds. */
 const HALF_LIFE_MS = 5000;
-/** A track whose time steps back this far has begun anew, in milliseconds. */
+/** A track whose time steps back this far, for so long, has begun anew, in milliseconds; else it's an old group once more. */
 const DISCONTINUITY_MS = 1000;
+const REPLAY_MS = 500;
 /** For so long a track that begins, or catches up, teaches nothing: decoders start, and pages load. In milliseconds. */
 const SETTLE_MS = 500;
 /** A track that is still late after this time is not catching up, but is that late. In milliseconds. */
@@ -41,9 +43,9 @@ const CATCH_UP_MS = 1500;
 const UNDERRUN_STEP_MS = 25;
 
 /**
- * `lateSince`: when it began to catch up; nothing once it has.
+ * `lateSince`: when it began to catch up; nothing once it has. `backSince`: when its time stepped back.
  *
- * @typedef {{ newest: number, lateSince: number | undefined }} Track
+ * @typedef {{ newest: number, lateSince: number | undefined, backSince: number | undefined }} Track
  */
 
 /** The schedule of one stream. */
@@ -55,6 +57,7 @@ export class Schedule {
 	#leastBefore = Infinity;
 	#windowEnds = -Infinity;
 
+	#roundTrip = 0;
 	#lateness = firstLateness(DEFAULT_TARGET_MS);
 	/** When that was; it is not forgotten before the first frame. */
 	#latenessAt = Infinity;
@@ -77,6 +80,24 @@ export class Schedule {
 		this.#setLateness(Infinity, firstLateness(ms));
 	}
 
+	/**
+	 * Takes the round-trip time.
+	 *
+	 * @param {number} ms
+	 */
+	setRoundTrip(ms) {
+		this.#roundTrip = ms;
+	}
+
+	/**
+	 * What comes next is the newest group from its beginning: it teaches nothing.
+	 *
+	 * @param {number} now
+	 */
+	settle(now) {
+		for (const track of this.#tracks.values()) track.lateSince = now;
+	}
+
 	/** Forgets the path but not the lateness: what comes next is on another time line. */
 	reset() {
 		this.#least = this.#leastBefore = Infinity;
@@ -90,10 +111,13 @@ export class Schedule {
 	 * @param {number} now
 	 * @param {string} name of its track
 	 * @param {number} timestamp decode time
+	 * @returns {boolean} whether the stream has begun anew with it
 	 */
 	handleReceived(now, name, timestamp) {
-		if (timestamp < (this.#tracks.get(name)?.newest ?? -Infinity) - DISCONTINUITY_MS) this.reset();
-		const track = this.#tracks.get(name) ?? { newest: timestamp, lateSince: now };
+		const isNew = this.#hasBegunAnew(now, name, timestamp);
+		if (isNew) this.reset();
+		/** @type {Track} */
+		const track = this.#tracks.get(name) ?? { newest: timestamp, lateSince: now, backSince: undefined };
 		this.#tracks.set(name, track);
 		track.newest = Math.max(track.newest, timestamp);
 
@@ -105,6 +129,7 @@ export class Schedule {
 		}
 		this.#least = Math.min(this.#least, transit);
 		this.#handleLateness(now, track, transit - this.#leastTransit);
+		return isNew;
 	}
 
 	/**
@@ -144,7 +169,8 @@ export class Schedule {
 	 * @returns {number}
 	 */
 	target(now) {
-		return Math.min(Math.max(this.#latenessNow(now) + SPARE_MS, this.#leastTarget), this.#most);
+		const spare = SPARE_MS + this.#roundTrip * ROUND_TRIP_SHARE;
+		return Math.min(Math.max(this.#latenessNow(now) + spare, this.#leastTarget), this.#most);
 	}
 
 	get #leastTransit() {
@@ -153,6 +179,19 @@ export class Schedule {
 
 	get #most() {
 		return Math.max(this.#hint, this.#leastTarget) + MAX_EXTRA_MS;
+	}
+
+	/**
+	 * @param {number} now
+	 * @param {string} name
+	 * @param {number} timestamp
+	 */
+	#hasBegunAnew(now, name, timestamp) {
+		const track = this.#tracks.get(name);
+		if (!track) return false;
+		const isBack = timestamp < track.newest - DISCONTINUITY_MS;
+		track.backSince = isBack ? (track.backSince ?? now) : undefined;
+		return now - (track.backSince ?? now) > REPLAY_MS;
 	}
 
 	/**
@@ -194,18 +233,4 @@ export class Schedule {
  */
 function firstLateness(hint) {
 	return Math.max(hint / 3 - SPARE_MS, 0);
-}
-
-/**
- * Where audio is to be played from, when not from where it is.
- *
- * @param {object} audio
- * @param {boolean} audio.playing
- * @param {number} audio.time of the sample that is next, in milliseconds; while not playing, of the first there is
- * @param {number} due
- * @returns {number | undefined}
- */
-export function steerAudio({ playing, time }, due) {
-	if (playing) return due - time > SKIP_MARGIN_MS ? due : undefined;
-	return due >= time ? due : undefined;
 }

@@ -15,8 +15,18 @@ export class Timeline {
 	 * @returns {number} milliseconds; negative ones are possible
 	 */
 	unwrap(timestamp) {
-		if (this.#last === undefined) this.#last = timestamp;
-		else this.#last += ((((timestamp - this.#last) % WRAP) + WRAP + WRAP / 2) % WRAP) - WRAP / 2;
+		this.#last = this.peek(timestamp);
 		return this.#last;
+	}
+
+	/**
+	 * The same, without going there.
+	 *
+	 * @param {number} timestamp in milliseconds, modulo 2^32
+	 * @returns {number}
+	 */
+	peek(timestamp) {
+		if (this.#last === undefined) return timestamp;
+		return this.#last + ((((timestamp - this.#last) % WRAP) + WRAP + WRAP / 2) % WRAP) - WRAP / 2;
 	}
 }

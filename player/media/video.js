@@ -1,6 +1,9 @@
 // @ts-check
 /**
  * Video from units to a canvas: decodes a little ahead of time and shows the newest frame that is due.
+ *
+ * A group that is joined in its middle is decoded as fast as can be: its first picture is shown at once, and then none before
+ * those that are due, since nobody wants to see the past fly by.
  * @module
  */
 
@@ -10,10 +13,24 @@ import { avcConfig } from "./codec.js";
 const MAX_DECODED = 8;
 /** After a start, what is late in this time is the past, from before it was joined, and not lost. In milliseconds. */
 const JOIN_MS = 1000;
-/** How many units may wait to be decoded, before all up to the newest key frame are given up. */
-const MAX_WAITING = 240;
+/** How many units may wait to be decoded, before all up to the newest key frame are given up: a group of 12 s at 60 frames a second. */
+const MAX_WAITING = 720;
+/** A unit that has waited for the decoder so long means that it does not keep up, in milliseconds: it goes on at the next key frame. */
+const MAX_WAIT_MS = 1500;
+/** A frame that is late by more than this is of the past, in milliseconds: it's not shown while newer ones are being decoded. */
+const PAST_MS = 250;
+/** A decoder that fails so often without one frame does not know the stream, whatever it says. */
+const MAX_FAILURES = 3;
 
-/** @typedef {{ key: boolean, decodeTime: number, time: number, payload: Uint8Array }} Frame */
+/** @typedef {{ key: boolean, time: number, payload: Uint8Array, receivedAt: number }} Frame */
+
+/**
+ * @typedef {object} VideoHandlers
+ * @property {(message: string) => void} handleTrouble something is wrong that a person may want to know
+ * @property {(why: string) => void} handleRestart the decoder goes on at the next key frame
+ * @property {() => void} handleUndecodable this browser can't decode the stream
+ * @property {() => void} handleDecoded there is another frame
+ */
 
 /** A stream's video. */
 export class VideoTrack {
@@ -22,7 +39,7 @@ export class VideoTrack {
 	/** Frames that came but were not shown, but for those of a group that was joined in its middle. */
 	framesDropped = 0;
 
-	#handleTrouble;
+	#handlers;
 	/** @type {VideoDecoder | undefined} */
 	#decoder;
 	/** @type {VideoDecoderConfig | undefined} */
@@ -30,25 +47,29 @@ export class VideoTrack {
 	#needsKey = true;
 	/** When the first frame since the last start was looked at. */
 	#startedAt = Infinity;
+	/** Time of the newest frame that was shown, in microseconds: what comes twice is not shown again. */
+	#shown = -Infinity;
+	#failures = 0;
 	/** @type {(Frame | "end")[]} */
 	#waiting = [];
 	/** @type {VideoFrame[]} By time. */
 	#decoded = [];
 
-	/** @param {(message: string) => void} handleTrouble something is wrong that a person may want to know */
-	constructor(handleTrouble) {
-		this.#handleTrouble = handleTrouble;
+	/** @param {VideoHandlers} handlers */
+	constructor(handlers) {
+		this.#handlers = handlers;
 	}
 
 	/**
 	 * Takes a unit.
 	 *
+	 * @param {number} now
 	 * @param {import("./flv.js").Unit} unit
 	 * @param {number} decodeTime its timestamp, on the stream's time line
 	 */
-	push({ kind, composition, payload }, decodeTime) {
+	push(now, { kind, composition, payload }, decodeTime) {
 		if (kind === "configuration") return this.#configure(payload);
-		if (kind === "unsupported") return this.#handleTrouble("this player does not know the video codec");
+		if (kind === "unsupported") return this.#handlers.handleTrouble("this player does not know the video codec");
 		if (kind === "end") {
 			this.#waiting.push("end");
 			this.#needsKey = true;
@@ -56,8 +77,8 @@ export class VideoTrack {
 		}
 		if (this.#needsKey && kind !== "key") return;
 		this.#needsKey = false;
-		this.#waiting.push({ key: kind === "key", decodeTime, time: decodeTime + composition, payload });
-		if (this.#waiting.length > MAX_WAITING) this.#skipToNewestKey();
+		this.#waiting.push({ key: kind === "key", time: decodeTime + composition, payload, receivedAt: now });
+		if (this.#waiting.length > MAX_WAITING) this.#skipToNewestKey("too much waits for the decoder");
 	}
 
 	/** Frames are missing: what depends on them cannot be decoded. */
@@ -65,11 +86,18 @@ export class VideoTrack {
 		this.#needsKey = true;
 	}
 
+	/** The newest group comes from its beginning: what is shown stays until that has caught up. */
+	rejoin() {
+		this.#needsKey = true;
+		this.#startedAt = Infinity;
+	}
+
 	/** Forgets what is waiting; goes on with the next key frame. */
 	reset() {
 		this.#waiting = [];
 		this.#needsKey = true;
 		this.#startedAt = Infinity;
+		this.#shown = -Infinity;
 		this.#closeDecoder();
 		for (const frame of this.#decoded.splice(0)) frame.close();
 	}
@@ -82,9 +110,11 @@ export class VideoTrack {
 	 */
 	advance(now, due) {
 		if (this.#waiting.length > 0) this.#startedAt = Math.min(this.#startedAt, now);
+		this.#giveUpLate(now, due);
 		while (this.#decoded.length > 1 && this.#decoded[1].timestamp <= due * 1000) {
+			const { timestamp } = this.#decoded[0];
 			this.#decoded.shift()?.close();
-			if (now - this.#startedAt > JOIN_MS) this.framesDropped++;
+			if (!this.#isJoining(now) && timestamp > this.#shown) this.framesDropped++;
 		}
 		while (this.#waiting.length > 0 && this.#decoded.length + (this.#decoder?.decodeQueueSize ?? 0) < MAX_DECODED) {
 			const next = this.#waiting.shift();
@@ -98,21 +128,48 @@ export class VideoTrack {
 	 *
 	 * @param {number} now
 	 * @param {number} due
-	 * @param {(frame: VideoFrame) => void} draw takes the frame over, and closes it
+	 * @param {(frame: VideoFrame, isDue: boolean) => void} draw takes the frame over, and closes it
 	 */
 	present(now, due, draw) {
 		this.advance(now, due);
-		const frame = this.#decoded[0];
-		if (!frame || frame.timestamp > due * 1000) return;
+		const [frame] = this.#decoded;
+		// What is shown first need not be due: a still picture is more than none.
+		const isFirst = this.#shown === -Infinity;
+		if (!frame || (frame.timestamp > due * 1000 && !isFirst)) return;
+		const isPast = frame.timestamp <= this.#shown || (this.#isJoining(now) && frame.timestamp < (due - PAST_MS) * 1000);
+		if (isPast && !isFirst) return;
 		this.#decoded.shift();
+		this.#shown = frame.timestamp;
 		this.framesShown++;
-		draw(frame);
+		draw(frame, frame.timestamp <= due * 1000 && !isFirst);
+	}
+
+	/**
+	 * With a newer key frame due, or one that has come while the decoder does not keep up, nothing before it is worth decoding.
+	 *
+	 * @param {number} now
+	 * @param {number} due
+	 */
+	#giveUpLate(now, due) {
+		const [first] = this.#waiting;
+		if (!first || first === "end") return;
+		const key = this.#waiting.findLastIndex((frame) => frame !== "end" && frame.key && frame.time <= due);
+		if (key > 0) {
+			this.#dropWaiting(now, key);
+		} else if (now - first.receivedAt > MAX_WAIT_MS) {
+			this.#skipToNewestKey("the decoder does not keep up");
+		}
+	}
+
+	/** @param {number} now */
+	#isJoining(now) {
+		return now - this.#startedAt <= JOIN_MS;
 	}
 
 	/** @param {Uint8Array} record */
 	#configure(record) {
 		const config = avcConfig(record);
-		if (!config) return this.#handleTrouble("the video's configuration makes no sense");
+		if (!config) return this.#handlers.handleTrouble("the video's configuration makes no sense");
 		if (this.#config && sameBytes(this.#config.description, config.description)) return;
 		// What waits was made with the old one.
 		this.reset();
@@ -142,7 +199,7 @@ export class VideoTrack {
 		try {
 			decoder.configure(config);
 		} catch (error) {
-			this.#handleTrouble(`this browser does not play ${config.codec}: ${error}`);
+			this.#handlers.handleTrouble(`this browser does not play ${config.codec}: ${error}`);
 		}
 		return decoder;
 	}
@@ -160,6 +217,8 @@ export class VideoTrack {
 		if (decoder !== this.#decoder) return frame.close();
 		const at = this.#decoded.findIndex((other) => other.timestamp > frame.timestamp);
 		this.#decoded.splice(at < 0 ? this.#decoded.length : at, 0, frame);
+		this.#failures = 0;
+		this.#handlers.handleDecoded();
 	}
 
 	/**
@@ -170,9 +229,10 @@ export class VideoTrack {
 	 */
 	#handleDecoderError(decoder, error) {
 		if (decoder !== this.#decoder) return;
-		this.#handleTrouble(`video decoding failed: ${error}`);
+		this.#handlers.handleTrouble(`video decoding failed: ${error}`);
 		this.#closeDecoder();
-		this.#skipToNewestKey();
+		this.#skipToNewestKey("the decoder failed");
+		if (++this.#failures === MAX_FAILURES) this.#handlers.handleUndecodable();
 	}
 
 	#closeDecoder() {
@@ -180,10 +240,21 @@ export class VideoTrack {
 		this.#decoder = undefined;
 	}
 
-	#skipToNewestKey() {
+	/** @param {string} why */
+	#skipToNewestKey(why) {
 		const newest = this.#waiting.findLastIndex((frame) => frame !== "end" && frame.key);
 		if (newest < 0) this.#needsKey = true;
 		this.framesDropped += this.#waiting.splice(0, newest < 0 ? this.#waiting.length : newest).length;
+		this.#handlers.handleRestart(why);
+	}
+
+	/**
+	 * @param {number} now
+	 * @param {number} count
+	 */
+	#dropWaiting(now, count) {
+		const dropped = this.#waiting.splice(0, count).length;
+		if (!this.#isJoining(now)) this.framesDropped += dropped;
 	}
 }
 

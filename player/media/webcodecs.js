@@ -1,16 +1,20 @@
 // @ts-check
 /** A stream's units on a canvas and in an audio port, by WebCodecs. */
 
-import { FromWorker } from "../names.js";
+import { Decision, FromWorker } from "../names.js";
 import { AudioTrack } from "./audio.js";
 import { aacConfig, avcConfig } from "./codec.js";
 import { drawFrame } from "./draw.js";
+import { Playhead } from "./pace.js";
 import { Schedule } from "./schedule.js";
 import { Skew } from "./skew.js";
 import { Timeline } from "./timeline.js";
 import { VideoTrack } from "./video.js";
 
 /** @typedef {import("./flv.js").Unit} Unit */
+
+/** A timestamp further than this from what was to be expected is one of another time line, in milliseconds. */
+const OTHER_LINE_MS = 1000;
 
 /** @type {(callback: () => void) => unknown} Workers of browsers without OffscreenCanvas know no frames. */
 const nextPaint = globalThis.requestAnimationFrame?.bind(globalThis) ?? ((callback) => setTimeout(callback, 16));
@@ -20,33 +24,54 @@ export function hasWebCodecs() {
 	return "VideoDecoder" in globalThis && "AudioDecoder" in globalThis;
 }
 
+/**
+ * @typedef {object} PlayerHandlers
+ * @property {() => void} handleUndecodable the stream is one that this browser can't decode
+ * @property {(kind: string, detail: string) => void} handleDecision what it has decided, a kind of `Decision`
+ */
+
 /** Plays by decoding. */
 export class WebCodecsPlayer {
 	#canvas;
 	#post;
-	#handleUndecodable;
+	#handlers;
 	#closed = false;
 	#schedule = new Schedule();
+	#playhead = new Playhead();
 	#timeline = new Timeline();
 	#skew = new Skew();
 	#newest = -Infinity;
 	#video;
 	#audio;
 	#size = { width: 0, height: 0 };
+	/** @type {number | undefined} When the first picture was shown. */
+	#firstShownAt;
+	/** -1 slower, 1 faster, as far as it was told. */
+	#speed = 0;
 
 	/**
 	 * @param {OffscreenCanvas | undefined} canvas without one, frames are posted
 	 * @param {(message: object, transfer?: Transferable[]) => void} post to the page
-	 * @param {() => void} handleUndecodable the stream is one that this browser can't decode
+	 * @param {PlayerHandlers} handlers
 	 */
-	constructor(canvas, post, handleUndecodable) {
+	constructor(canvas, post, handlers) {
 		this.#canvas = canvas;
 		this.#post = post;
-		this.#handleUndecodable = handleUndecodable;
+		this.#handlers = handlers;
 		/** @param {string} message */
-		const trouble = (message) => post({ type: FromWorker.TROUBLE, message });
-		this.#video = new VideoTrack(trouble);
-		this.#audio = new AudioTrack(this.#schedule, (format) => post({ type: FromWorker.AUDIO_FORMAT, format }), trouble);
+		const handleTrouble = (message) => post({ type: FromWorker.TROUBLE, message });
+		this.#video = new VideoTrack({
+			handleTrouble,
+			handleRestart: (why) => handlers.handleDecision(Decision.KEYFRAME, why),
+			handleUndecodable: () => handlers.handleUndecodable(),
+			handleDecoded: () => this.#advance(performance.now()),
+		});
+		this.#audio = new AudioTrack(this.#schedule, {
+			handleTrouble,
+			handleFormat: (format) => post({ type: FromWorker.AUDIO_FORMAT, format }),
+			handlePace: (pace) => this.#handlePace(pace),
+			handleSkip: (ms) => handlers.handleDecision(Decision.SKIP, `${Math.round(ms)} ms of sound`),
+		});
 		this.#repeat();
 	}
 
@@ -82,9 +107,33 @@ export class WebCodecsPlayer {
 		else if (event.type === "published") this.#schedule.reset();
 	}
 
+	/**
+	 * Another connection takes over, and begins with the newest group.
+	 *
+	 * @param {number} now
+	 * @param {number | undefined} timestamp of the newest unit that it has brought
+	 */
+	migrate(now, timestamp) {
+		const edge = this.#schedule.edge(now);
+		const isSameLine = edge !== undefined && timestamp !== undefined && Math.abs(this.#timeline.peek(timestamp) - edge) < OTHER_LINE_MS;
+		if (!isSameLine) return this.restart();
+		this.rejoin(now);
+	}
+
+	/**
+	 * Pictures come again, beginning with the newest group.
+	 *
+	 * @param {number} now
+	 */
+	rejoin(now) {
+		this.#schedule.settle(now);
+		this.#video.rejoin();
+	}
+
 	/** Forgets what has not been played; goes on with what comes. */
 	reset() {
 		this.#schedule.reset();
+		this.#playhead.reset();
 		this.#newest = -Infinity;
 		this.#video.reset();
 		this.#audio.reset();
@@ -111,9 +160,11 @@ export class WebCodecsPlayer {
 	 * @param {number} [rttMs]
 	 */
 	stats(now, rttMs = 0) {
+		this.#schedule.setRoundTrip(rttMs);
 		const position = this.#position(now);
 		const edge = this.#schedule.edge(now);
 		return {
+			firstShownAt: this.#firstShownAt,
 			framesShown: this.#video.framesShown,
 			framesDropped: this.#video.framesDropped,
 			audioSeconds: this.#audio.seconds,
@@ -123,6 +174,7 @@ export class WebCodecsPlayer {
 			targetMs: this.#schedule.target(now),
 			bufferMs: position === undefined ? 0 : Math.max(this.#newest - position, 0),
 			skewMs: this.#skew.ms,
+			pace: this.#audio.time(now) === undefined ? this.#playhead.pace : this.#audio.pace,
 			...this.#size,
 		};
 	}
@@ -135,22 +187,35 @@ export class WebCodecsPlayer {
 		const track = unit.track === "video" ? this.#video : undefined;
 		if (unit.kind !== "key" && unit.kind !== "delta") {
 			this.#check(unit);
-			if (track) return track.push(unit, 0);
+			if (track) return track.push(now, unit, 0);
 			return this.#audio.push(now, unit, 0);
 		}
 		const time = this.#timeline.unwrap(unit.timestamp);
 		this.#newest = Math.max(this.#newest, time);
-		this.#schedule.handleReceived(now, unit.track, time);
-		if (track) track.push(unit, time);
+		if (this.#schedule.handleReceived(now, unit.track, time)) this.#beginAnew();
+		if (track) track.push(now, unit, time);
 		else this.#audio.push(now, unit, time);
-		this.#video.advance(now, this.#position(now) ?? -Infinity);
+		this.#advance(now);
 	}
 
 	/** @param {Unit} unit */
 	async #check({ track, kind, payload }) {
 		if (kind === "end") return;
 		const can = kind === "configuration" && (await (track === "video" ? canDecodeVideo(payload) : canDecodeAudio(payload)));
-		if (!can && !this.#closed) this.#handleUndecodable();
+		if (!can && !this.#closed) this.#handlers.handleUndecodable();
+	}
+
+	/** The stream's time has stepped back. */
+	#beginAnew() {
+		this.#newest = -Infinity;
+		this.#video.reset();
+		this.#audio.reset();
+		this.#handlers.handleDecision(Decision.SKIP, "to a new time line");
+	}
+
+	/** @param {number} now */
+	#advance(now) {
+		this.#video.advance(now, this.#position(now) ?? -Infinity);
 	}
 
 	/**
@@ -159,24 +224,51 @@ export class WebCodecsPlayer {
 	 * @param {number} now
 	 */
 	#position(now) {
-		return this.#audio.time(now) ?? this.#schedule.due(now);
+		return this.#audio.time(now) ?? this.#playhead.time(now) ?? this.#schedule.due(now);
 	}
 
 	#repeat() {
 		if (this.#closed) return;
 		const now = performance.now();
+		this.#steer(now);
 		const position = this.#position(now);
-		if (position !== undefined) this.#video.present(now, position, (frame) => this.#draw(position, frame));
+		if (position !== undefined) this.#video.present(now, position, (frame, isDue) => this.#draw(position, frame, isDue));
 		nextPaint(() => this.#repeat());
+	}
+
+	/**
+	 * Has pictures follow the sound, or what is due.
+	 *
+	 * @param {number} now
+	 */
+	#steer(now) {
+		const heard = this.#audio.time(now);
+		if (heard !== undefined) return this.#playhead.follow(now, heard);
+		const due = this.#schedule.due(now);
+		if (due === undefined) return;
+		const { pace } = this.#playhead;
+		const skipped = this.#playhead.steer(now, due);
+		if (skipped !== 0) this.#handlers.handleDecision(Decision.SKIP, `${Math.round(skipped)} ms`);
+		if (pace !== this.#playhead.pace) this.#handlePace(this.#playhead.pace);
+	}
+
+	/** @param {number} pace */
+	#handlePace(pace) {
+		const speed = Math.sign(pace - 1);
+		if (speed === this.#speed) return;
+		this.#speed = speed;
+		this.#handlers.handleDecision(Decision.SPEED, speed === 0 ? "as it is" : speed > 0 ? "faster" : "slower");
 	}
 
 	/**
 	 * @param {number} position
 	 * @param {VideoFrame} frame
+	 * @param {boolean} isDue whether it's shown for its time
 	 */
-	#draw(position, frame) {
+	#draw(position, frame, isDue) {
 		this.#size = { width: frame.displayWidth, height: frame.displayHeight };
-		this.#skew.handleShown(position, frame.timestamp / 1000);
+		if (isDue) this.#skew.handleShown(position, frame.timestamp / 1000);
+		this.#firstShownAt ??= performance.now();
 		if (!this.#canvas) return this.#post({ type: FromWorker.FRAME, frame }, [frame]);
 		drawFrame(this.#canvas, frame);
 	}

@@ -17,6 +17,8 @@ class RingProcessor extends scope.AudioWorkletProcessor {
 	/** @type {MessagePort | undefined} */
 	#port;
 	#blocks = 0;
+	/** Number of the last order to play: reports say which ones were taken. */
+	#turn = 0;
 	#open = true;
 
 	constructor() {
@@ -34,7 +36,7 @@ class RingProcessor extends scope.AudioWorkletProcessor {
 	 */
 	process(_inputs, [outputs]) {
 		this.#ring.pull(outputs);
-		if (++this.#blocks % REPORT_BLOCKS === 0) this.#port?.postMessage(this.#ring.report());
+		if (++this.#blocks % REPORT_BLOCKS === 0) this.#port?.postMessage({ ...this.#ring.report(), turn: this.#turn });
 		return this.#open;
 	}
 
@@ -42,8 +44,10 @@ class RingProcessor extends scope.AudioWorkletProcessor {
 	#connect(port) {
 		this.#port = port;
 		port.onmessage = ({ data }) => {
+			this.#turn = data.turn ?? this.#turn;
 			if (data.planes) this.#ring.push(data.time, data.planes);
 			else if (data.play !== undefined) this.#ring.play(data.play);
+			else if (data.pace !== undefined) this.#ring.setPace(data.pace);
 			else if (data.clear) this.#ring.clear();
 		};
 	}

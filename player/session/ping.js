@@ -2,13 +2,18 @@
 /**
  * Round-trip time, and whether the peer is there at all.
  *
- * A viewer sends next to nothing, so acknowledgements of its own data say nothing about the path: pings do.
+ * A viewer sends next to nothing, so acknowledgements of its own data say nothing about the path: pings do. A peer that
+ * falls quiet is pinged early: either it answers, and has nothing to send, or the path has died.
  * @module
  */
 
 /** Nothing at all for so long, while pings go out, means that the connection is dead. In milliseconds. */
 export const SILENCE_MS = 10_000;
-/** Share of a new sample in the smoothed round-trip time. */
+/** A peer that was quiet for so long is pinged at once, in milliseconds. */
+export const QUIET_MS = 400;
+/** A timer that comes so late, in milliseconds, comes after a sleep: what has come meanwhile was not looked at yet. */
+export const ASLEEP_MS = 2000;
+/** Share of a new sample in the smoothed round-trip time, once so many have been taken: the first ones are of a connection that begins. */
 const GAIN = 1 / 8;
 
 /** One ping at a time. */
@@ -22,6 +27,7 @@ export class Ping {
 	#sentAt;
 	/** @type {number | undefined} */
 	#rtt;
+	#samples = 0;
 
 	/**
 	 * @param {number} now
@@ -45,7 +51,7 @@ export class Ping {
 	handleReply(now, ping) {
 		if (this.#sentAt === undefined || ping !== this.#count) return;
 		const sample = now - this.#sentAt;
-		this.#rtt = this.#rtt === undefined ? sample : this.#rtt + (sample - this.#rtt) * GAIN;
+		this.#rtt = (this.#rtt ?? 0) + (sample - (this.#rtt ?? 0)) * Math.max(GAIN, 1 / ++this.#samples);
 		this.#nextAt = Math.max(now, this.#sentAt + this.#interval);
 		this.#sentAt = undefined;
 	}
@@ -55,7 +61,8 @@ export class Ping {
 	 * @returns {{ ping?: number, silent: boolean }} `ping`: the number, 0 to 255, of one to be sent
 	 */
 	handleTimeout(now) {
-		if (this.#sentAt === undefined && now >= this.#nextAt) {
+		if (now > this.deadline + ASLEEP_MS) this.probe(now);
+		if (this.#sentAt === undefined && now >= this.#dueAt) {
 			this.#sentAt = now;
 			this.#count = (this.#count + 1) % 256;
 			return { ping: this.#count, silent: false };
@@ -65,15 +72,39 @@ export class Ping {
 		return { silent };
 	}
 
+	/**
+	 * Forgets what is under way, and pings next: the network may be another one.
+	 *
+	 * @param {number} now
+	 */
+	probe(now) {
+		if (this.#interval === Infinity) return;
+		this.#lastInputAt = this.#nextAt = now;
+		this.#sentAt = undefined;
+	}
+
+	/**
+	 * For how long the peer has owed a sign of life, in milliseconds: a ping is out, and nothing has come since.
+	 *
+	 * @param {number} now
+	 */
+	unanswered(now) {
+		return this.#sentAt === undefined ? 0 : now - Math.max(this.#lastInputAt, this.#sentAt);
+	}
+
 	/** When `handleTimeout` is wanted. */
 	get deadline() {
-		if (this.#sentAt === undefined) return this.#nextAt;
+		if (this.#sentAt === undefined) return this.#dueAt;
 		return this.#silent ? Infinity : this.#silentAt;
 	}
 
 	/** Smoothed round-trip time in milliseconds. */
 	get rtt() {
 		return this.#rtt;
+	}
+
+	get #dueAt() {
+		return Math.min(this.#nextAt, this.#interval === Infinity ? Infinity : this.#lastInputAt + QUIET_MS);
 	}
 
 	get #silentAt() {

@@ -41,8 +41,7 @@ export const MAX_FLOWS = 256;
 
 /**
  * @typedef {object} Session
- * @property {boolean} measures whether it finds out about `rtt` and `silent` by itself
- * @property {number | undefined} rtt smoothed round-trip time in milliseconds
+ * @property {import("./ping.js").Ping | undefined} ping what finds out about the round trip and `silent`, on wires that have pings
  * @property {(metadata: Uint8Array, answers?: IncomingFlow) => OutgoingFlow} open opens a flow to the peer
  * @property {(now: number, flow: IncomingFlow, reason?: number, text?: string) => void} reject ends a flow of the peer's
  * @property {(flow: IncomingFlow) => void} pause keeps a flow's events back

@@ -11,14 +11,21 @@ import { WebTransportLink, hasWebTransport } from "./webtransport.js";
 
 /** @typedef {import("../conversation.js").ConversationEvent} ConversationEvent */
 
-/** @typedef {import("./link.js").Listener & { handleChosen: (transport: string, format: string) => void }} Listener told of the choice before anything else */
+/**
+ * `isDelivery` says whether an event shows that the transport serves; `handleChosen` tells of the choice before anything else.
+ *
+ * @typedef {import("./link.js").Listener & {
+ *   isDelivery: (now: number, event: ConversationEvent) => boolean,
+ *   handleChosen: (transport: string, format: string) => void,
+ * }} Listener
+ */
 
 /** @typedef {WebTransportLink | PipeLink | TlvLink} AnyLink */
 
 /**
  * One that runs, and what it has said so far.
  *
- * @typedef {{ link: AnyLink, abort: AbortController, events: ConversationEvent[] }} Runner
+ * @typedef {{ link: AnyLink, abort: AbortController, events: { now: number, event: ConversationEvent }[] }} Runner
  */
 
 /** Those without flows, which carry fragmented MP4 alone. @type {readonly string[]} */
@@ -41,6 +48,20 @@ export function candidates(wanted, remembered, decode = Decode.AUTO) {
 	if (hasWebTransport() && !isWebKit()) known.unshift(Transport.WEBTRANSPORT);
 	if (decode !== Decode.WEBCODECS) known.push(...FLOWLESS.filter((transport) => hasStream || transport !== Transport.WEBSOCKETSTREAM));
 	return known.toSorted((a, b) => Number(b === remembered) - Number(a === remembered));
+}
+
+/**
+ * The transports that are worth a try in place of one that has stalled, the best one first: that one, opened anew, comes after
+ * the others; and those that are decoded in another way come last.
+ *
+ * @param {string[]} known the best one first
+ * @param {string | undefined} stalled
+ * @param {string} decode what decodes
+ * @returns {string[]}
+ */
+export function successors(known, stalled, decode) {
+	const rank = (/** @type {string} */ transport) => Number(transport === stalled) + 2 * Number(decode === Decode.WEBCODECS && FLOWLESS.includes(transport));
+	return known.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** Whether sessions of this browser's WebTransport die of what we do to them. */
@@ -83,6 +104,29 @@ export class Connection {
 	 */
 	pause(paused) {
 		for (const { link } of this.#runners.values()) link.pause(paused);
+	}
+
+	/**
+	 * Asks for video or for none.
+	 *
+	 * @param {boolean} wanted
+	 */
+	receiveVideo(wanted) {
+		this.#winner?.link.receiveVideo(wanted);
+	}
+
+	/** Asks the gateway for a sign of life. */
+	probe() {
+		this.#winner?.link.probe();
+	}
+
+	/**
+	 * For how long the gateway has owed a sign of life, in milliseconds.
+	 *
+	 * @param {number} now
+	 */
+	unanswered(now) {
+		return this.#winner?.link.unanswered(now) ?? 0;
 	}
 
 	/** Smoothed round-trip time in milliseconds; nothing before it has been measured. */
@@ -154,8 +198,8 @@ export class Connection {
 	#handleEvent(now, transport, event) {
 		const runner = this.#runners.get(transport);
 		if (transport === this.#race.winner) return this.#listener.handleEvent(now, event);
-		runner?.events.push(event);
-		if (!runner || !isDelivery(event) || !this.#race.handleDelivered(now, transport)) return;
+		runner?.events.push({ now, event });
+		if (!runner || !this.#listener.isDelivery(now, event) || !this.#race.handleDelivered(now, transport)) return;
 		clearTimeout(this.#timer);
 		for (const [other, { abort }] of this.#runners) {
 			if (other === transport) continue;
@@ -163,7 +207,7 @@ export class Connection {
 			abort.abort();
 		}
 		this.#listener.handleChosen(transport, FLOWLESS.includes(transport) ? Format.FMP4 : this.#format);
-		for (const event of runner.events.splice(0)) this.#listener.handleEvent(now, event);
+		for (const { now: then, event } of runner.events.splice(0)) this.#listener.handleEvent(then, event);
 	}
 
 	/**
@@ -190,12 +234,11 @@ export class Connection {
 }
 
 /**
- * Whether an event shows that the transport serves: media does, and so does the word that there is none.
+ * Whether an event is of what is seen or heard, and no preparation for it.
  *
  * @param {ConversationEvent} event
  */
-function isDelivery(event) {
+export function isMedia(event) {
 	if (event.type === "tlv") return event.message.type === "segment";
-	if (event.type === "unit") return event.unit.kind === "key" || event.unit.kind === "delta";
-	return event.type === "waiting";
+	return event.type === "unit" && (event.unit.kind === "key" || event.unit.kind === "delta");
 }

@@ -53,6 +53,29 @@ export class Link {
 		this.drive(() => this.#conversation.pause(paused));
 	}
 
+	/**
+	 * Asks for video or for none.
+	 *
+	 * @param {boolean} wanted
+	 */
+	receiveVideo(wanted) {
+		this.drive(() => this.#conversation.receiveVideo(wanted));
+	}
+
+	/** Asks the gateway for a sign of life. */
+	probe() {
+		this.drive((now) => this.#conversation.probe(now));
+	}
+
+	/**
+	 * For how long the gateway has owed a sign of life, in milliseconds.
+	 *
+	 * @param {number} now
+	 */
+	unanswered(now) {
+		return this.#conversation.unanswered(now);
+	}
+
 	/** Smoothed round-trip time in milliseconds; nothing before it has been measured. */
 	get rtt() {
 		return this.#conversation.rtt;
@@ -116,13 +139,12 @@ export class Link {
 		clearTimeout(this.#timer);
 		const deadline = Math.min(this.session.pollTimeout(), this.#conversation.deadline);
 		if (this.#closed || deadline === Infinity) return;
-		this.#timer = setTimeout(
-			() =>
-				this.drive((later) => {
-					this.session.handleTimeout(later);
-					this.#conversation.handleTimeout(later);
-				}),
-			Math.max(deadline - now, 0),
-		);
+		this.#timer = setTimeout(() => this.drive((later) => this.#handleTimeout(later)), Math.max(deadline - now, 0));
+	}
+
+	/** @param {number} now */
+	#handleTimeout(now) {
+		this.session.handleTimeout(now);
+		this.#conversation.handleTimeout(now);
 	}
 }

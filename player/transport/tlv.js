@@ -13,6 +13,8 @@ import { decodeTlv, encodeAcknowledgement } from "../wire/tlv.js";
 export const SUBPROTOCOL = "websocketstream";
 /** So many bytes are acknowledged at once: a tenth of what the gateway sends without. */
 const ACKNOWLEDGE_BYTES = 250_000;
+/** Nothing for so long while somebody publishes is no pause between frames any more, in milliseconds: the gateway owes something. */
+const QUIET_MS = 1500;
 /** Nothing at all for so long while somebody publishes means that the connection is dead, in milliseconds. */
 const SILENCE_MS = 10_000;
 
@@ -32,6 +34,7 @@ export class TlvLink {
 	/** @type {ReturnType<typeof setTimeout> | undefined} */
 	#silence;
 	#isPublished = false;
+	#heardAt = Infinity;
 	#closed = false;
 
 	/**
@@ -61,6 +64,23 @@ export class TlvLink {
 		else this.#connect();
 	}
 
+	/** There is nothing to ask with: video comes as it does. */
+	receiveVideo() {}
+
+	/** There is nothing to ask with. */
+	probe() {
+		this.#heardAt = performance.now();
+	}
+
+	/**
+	 * For how long the gateway has owed a sign of life, in milliseconds.
+	 *
+	 * @param {number} now
+	 */
+	unanswered(now) {
+		return this.#isPublished ? Math.max(now - this.#heardAt - QUIET_MS, 0) : 0;
+	}
+
 	#connect() {
 		this.#received = this.#acknowledged = 0;
 		const socket = this.#open(this.#url, {
@@ -86,6 +106,7 @@ export class TlvLink {
 	#handleMessage(bytes) {
 		const now = performance.now();
 		this.#received += bytes.length;
+		this.#heardAt = now;
 		try {
 			for (const message of decodeTlv(bytes)) {
 				if (message.type === "metadata") this.#handleMetadata(now, message.name, message.values);

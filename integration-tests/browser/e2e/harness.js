@@ -72,17 +72,19 @@ export async function gateway(test, { websocket = 0, hasUnified = false } = {}) 
 }
 
 /**
- * FFmpeg, publishing a moving test picture, 320×180, 300 kbit/s, and a tone unless it's to be silent.
+ * FFmpeg, publishing a moving test picture, 320×180, 300 kbit/s, and a tone.
  *
  * @param {TestContext} test
  * @param {string} url
- * @param {{ silent?: boolean }} [options]
+ * @param {{ silent?: boolean, blind?: boolean, bFrames?: boolean, groupSeconds?: number }} [options] without sound, without a picture,
+ *   with pictures that are shown in another order than they are sent in, seconds between key frames
  * @returns {{ kill: () => Promise<void> }}
  */
-export function publisher(test, url, { silent = false } = {}) {
-	const picture = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30"];
+export function publisher(test, url, { silent = false, blind = false, bFrames = false, groupSeconds = 1 } = {}) {
+	const picture = blind ? [] : ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30"];
 	const tone = silent ? [] : ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"];
-	const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "30", "-b:v", "250k"];
+	const order = bFrames ? ["-preset", "veryfast", "-bf", "2", "-x264-params", "rc-lookahead=0:sync-lookahead=0:b-adapt=0"] : ["-preset", "ultrafast", "-tune", "zerolatency"];
+	const video = ["-c:v", "libx264", ...order, "-pix_fmt", "yuv420p", "-g", String(groupSeconds * 30), "-b:v", "250k"];
 	const audio = ["-c:a", "aac", "-b:a", "48k"];
 	const quiet = ["-nostdin", "-loglevel", "error"];
 	const child = spawn("ffmpeg", [...quiet, ...picture, ...tone, ...video, ...audio, "-f", "flv", url], {

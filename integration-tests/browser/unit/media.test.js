@@ -93,10 +93,10 @@ test("a ring is silent until it is told to play", () => {
 	const ring = new Ring(RATE);
 	ring.push(100, plane(4, 1));
 	assert.deepEqual(pull(ring, 2), [0, 0]);
-	assert.deepEqual(ring.report(), { playing: false, time: 100, bufferedMs: 4, seconds: 0, underruns: 0 });
+	assert.deepEqual(ring.report(), { playing: false, time: 100, pace: 1, bufferedMs: 4, seconds: 0, underruns: 0 });
 	ring.play(100);
 	assert.deepEqual(pull(ring, 2), [1, 1]);
-	assert.deepEqual(ring.report(), { playing: true, time: 102, bufferedMs: 2, seconds: 0.002, underruns: 0 });
+	assert.deepEqual(ring.report(), { playing: true, time: 102, pace: 1, bufferedMs: 2, seconds: 0.002, underruns: 0 });
 });
 
 test("playing drops what is older", () => {
@@ -112,7 +112,7 @@ test("with nothing new enough a ring goes on waiting", () => {
 	const ring = new Ring(RATE);
 	ring.push(100, plane(4, 1));
 	ring.play(500);
-	assert.deepEqual(ring.report(), { playing: false, time: Infinity, bufferedMs: 0, seconds: 0, underruns: 0 });
+	assert.deepEqual(ring.report(), { playing: false, time: Infinity, pace: 1, bufferedMs: 0, seconds: 0, underruns: 0 });
 });
 
 test("a ring that runs out says so and waits", () => {
@@ -164,12 +164,12 @@ test("time that steps back begins anew", () => {
 	ring.push(5000, plane(4, 1));
 	ring.play(5000);
 	ring.push(10, plane(4, 2));
-	assert.deepEqual(ring.report(), { playing: false, time: 10, bufferedMs: 4, seconds: 0, underruns: 0 });
+	assert.deepEqual(ring.report(), { playing: false, time: 10, pace: 1, bufferedMs: 4, seconds: 0, underruns: 0 });
 });
 
 test("the audio clock follows the report that was least delayed", () => {
 	const clock = new AudioClock();
-	const report = { playing: true, bufferedMs: 0, seconds: 0, underruns: 0 };
+	const report = { playing: true, pace: 1, bufferedMs: 0, seconds: 0, underruns: 0 };
 	clock.handleReport(1000, { ...report, time: 500 });
 	clock.handleReport(1040, { ...report, time: 520 });
 	assert.equal(clock.time(1050), 550);
@@ -177,9 +177,18 @@ test("the audio clock follows the report that was least delayed", () => {
 	assert.equal(clock.time(1060), undefined);
 });
 
+test("the audio clock goes on at the ring's pace, and so do older reports", () => {
+	const clock = new AudioClock();
+	const report = { playing: true, pace: 0.95, bufferedMs: 0, seconds: 0, underruns: 0 };
+	clock.handleReport(1000, { ...report, time: 500 });
+	assert.equal(clock.time(1100), 595);
+	clock.handleReport(1200, { ...report, time: 680 });
+	assert.equal(clock.time(1200), 690, "the first report was the one least delayed");
+});
+
 test("an audio clock that falls silent does not lead", () => {
 	const clock = new AudioClock();
-	clock.handleReport(1000, { playing: true, time: 0, bufferedMs: 0, seconds: 0, underruns: 0 });
+	clock.handleReport(1000, { playing: true, time: 0, pace: 1, bufferedMs: 0, seconds: 0, underruns: 0 });
 	assert.equal(clock.time(2000), undefined);
 });
 
@@ -192,4 +201,59 @@ test("a stream's address is a page, a path or a WebSocket URL", () => {
 	assert.deepEqual(parseSource("ws://h/a/b/c%20d?token=1", base), { url: "ws://h/a/b", app: "a/b", name: "c d?token=1" });
 	assert.deepEqual(parseSource("/watch/watch/x", base)?.app, "watch");
 	for (const text of ["", "/", "/live", "ftp://h/a/b", "http://"]) assert.equal(parseSource(text, "https://example.org/"), undefined, text);
+});
+
+/**
+ * A tone, in a ring that plays it from 0 on.
+ *
+ * @param {number} rate
+ * @param {number} seconds
+ */
+function tone(rate, seconds) {
+	const ring = new Ring(rate);
+	for (let at = 0; at < rate * seconds; at += rate / 50) {
+		ring.push((at / rate) * 1000, [Float32Array.from({ length: rate / 50 }, (_, i) => Math.sin((2 * Math.PI * 220 * (at + i)) / rate))]);
+	}
+	ring.play(0);
+	return ring;
+}
+
+/** @param {number} pace */
+function playAt(pace) {
+	const rate = 48000;
+	const ring = tone(rate, 2);
+	ring.setPace(pace);
+	const samples = [];
+	for (let i = 0; i < rate / 128; i++) samples.push(...pull(ring, 128));
+	return { samples, time: ring.report().time };
+}
+
+for (const pace of [0.95, 1.02, 1.05]) {
+	test(`at a pace of ${pace} a second of sound takes that much of the stream, at its own pitch and without clicks`, () => {
+		const { samples, time } = playAt(pace);
+		assert.ok(Math.abs(time - 1000 * pace) < 13, `${time} ms`);
+		const crossings = samples.filter((sample, i) => i > 0 && samples[i - 1] < 0 && sample >= 0).length;
+		assert.ok(Math.abs(crossings - 220) <= 2, `${crossings} periods`);
+		const step = Math.max(...samples.map((sample, i) => (i > 0 ? Math.abs(sample - samples[i - 1]) : 0)));
+		assert.ok(step < 0.035, `${step} from one sample to the next`);
+	});
+}
+
+test("the time of a ring runs without jumps while it is stretched", () => {
+	const ring = tone(48000, 2);
+	ring.setPace(1.05);
+	for (let before = 0; before < 900; ) {
+		pull(ring, 128);
+		const { time } = ring.report();
+		assert.ok(time > before && time - before < 10, `from ${before} to ${time}`);
+		before = time;
+	}
+});
+
+test("a ring that has too little ahead is not stretched", () => {
+	const ring = new Ring(RATE);
+	ring.push(0, plane(10, 1));
+	ring.play(0);
+	ring.setPace(0.95);
+	assert.deepEqual(pull(ring, 10), new Array(10).fill(1));
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { MAX_EXTRA_MS, MIN_TARGET_MS, Schedule, SKIP_MARGIN_MS, SPARE_MS, steerAudio } from "../../../player/media/schedule.js";
+import { MAX_EXTRA_MS, MIN_TARGET_MS, ROUND_TRIP_SHARE, Schedule, SPARE_MS } from "../../../player/media/schedule.js";
 
 const FRAME_MS = 20;
 
@@ -105,11 +105,29 @@ test("a faster path is followed at once", () => {
 	assert.equal(schedule.edge(2000), 1000);
 });
 
-test("time that steps back begins anew", () => {
+test("time that steps back, and stays there, begins anew", () => {
 	const schedule = new Schedule();
 	stream(schedule, 100_000, 101_000);
-	schedule.handleReceived(102_000, "video", 0);
-	assert.equal(schedule.edge(102_000), 0);
+	const begun = [];
+	for (let timestamp = 0; timestamp < 1000; timestamp += FRAME_MS) begun.push(schedule.handleReceived(102_000 + timestamp, "video", timestamp));
+	assert.equal(begun.filter(Boolean).length, 1);
+	assert.equal(schedule.edge(103_000), 1000);
+});
+
+test("an old group that comes once more changes nothing", () => {
+	const schedule = new Schedule();
+	stream(schedule, 0, 10_000);
+	const before = [schedule.edge(12_000), schedule.target(12_000)];
+	schedule.settle(11_000);
+	for (let timestamp = 6000; timestamp < 10_000; timestamp += FRAME_MS) assert.ok(!schedule.handleReceived(11_000, "video", timestamp));
+	assert.deepEqual([schedule.edge(12_000), schedule.target(12_000)], before);
+});
+
+test("a long round trip is given more time", () => {
+	const schedule = new Schedule();
+	stream(schedule, 0, 60_000);
+	schedule.setRoundTrip(400);
+	assert.ok(Math.abs(schedule.target(61_000) - (SPARE_MS + 400 * ROUND_TRIP_SHARE)) < 1);
 });
 
 test("two tracks in different places share one line", () => {
@@ -128,16 +146,4 @@ test("underruns raise the target up to its bound", () => {
 	assert.ok(schedule.target(2000) > before);
 	for (let i = 0; i < 100; i++) schedule.handleUnderrun(2000);
 	assert.equal(schedule.target(2000), 150 + MAX_EXTRA_MS);
-});
-
-test("audio starts when its first sample is due", () => {
-	assert.equal(steerAudio({ playing: false, time: 100 }, 99), undefined);
-	assert.equal(steerAudio({ playing: false, time: 100 }, 105), 105);
-	assert.equal(steerAudio({ playing: false, time: Infinity }, 105), undefined);
-});
-
-test("audio that lags skips to what is due, and is left alone within the margin", () => {
-	assert.equal(steerAudio({ playing: true, time: 100 }, 100 + SKIP_MARGIN_MS), undefined);
-	assert.equal(steerAudio({ playing: true, time: 100 }, 101 + SKIP_MARGIN_MS), 101 + SKIP_MARGIN_MS);
-	assert.equal(steerAudio({ playing: true, time: 500 }, 100), undefined);
 });

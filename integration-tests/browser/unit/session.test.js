@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { PipeSession } from "../../../player/session/pipe/session.js";
 import { PeerMisbehaved } from "../../../player/session/misbehaved.js";
+import { ASLEEP_MS, QUIET_MS, SILENCE_MS } from "../../../player/session/ping.js";
 import { decodeFrame } from "../../../player/wire/frame.js";
 import { bytes, frames, hex } from "./vectors.js";
 
@@ -280,12 +281,36 @@ test("pings measure the round trip, one at a time", () => {
 	assert.deepEqual(peer.wait(0), ["0101"]);
 	peer.wait(40);
 	peer.receive("4101");
-	assert.equal(peer.session.rtt, 40);
-	assert.deepEqual(peer.wait(959), []);
-	assert.deepEqual(peer.wait(1), ["0102"]);
-	assert.deepEqual(peer.wait(3000), []);
+	assert.equal(peer.session.ping?.rtt, 40);
+	for (let ms = 0; ms < 900; ms += 300) {
+		assert.deepEqual(peer.wait(300), []);
+		peer.receive("0c");
+	}
+	assert.deepEqual(peer.wait(60), ["0102"]);
+	assert.deepEqual(peer.wait(1000), []);
 	peer.receive("4101");
-	assert.equal(peer.session.rtt, 40, "an answer to another ping says nothing");
+	assert.equal(peer.session.ping?.rtt, 40, "an answer to another ping says nothing");
+});
+
+test("a peer that falls quiet is pinged early, and owes an answer from then on", () => {
+	const peer = new Peer(1000);
+	peer.wait(0);
+	peer.receive("4101");
+	assert.deepEqual(peer.wait(QUIET_MS - 1), []);
+	assert.deepEqual(peer.wait(1), ["0102"]);
+	peer.wait(700);
+	assert.equal(peer.session.ping?.unanswered(peer.now), 700);
+	peer.receive("0c");
+	assert.equal(peer.session.ping?.unanswered(peer.now), 0);
+});
+
+test("after a sleep a peer is asked before it is called silent", () => {
+	const peer = new Peer(1000);
+	peer.wait(0);
+	assert.deepEqual(peer.wait(SILENCE_MS + ASLEEP_MS + 1), ["0102"]);
+	assert.deepEqual(peer.events, []);
+	peer.wait(SILENCE_MS);
+	assert.deepEqual(peer.events, [{ type: "silent" }]);
 });
 
 test("ten seconds of nothing after a ping mean silence", () => {

@@ -28,9 +28,6 @@ export const MAX_IN_FLIGHT = 65536;
 
 /** One connection. */
 export class PipeSession {
-	/** Pings find out about `rtt` and `silent`. */
-	measures = true;
-
 	/** @type {Map<number, ReceiveFlow>} */
 	#receiving = new Map();
 	/** @type {Map<number, SendFlow>} In the order in which they take turns. */
@@ -54,7 +51,7 @@ export class PipeSession {
 
 	/**
 	 * @param {number} now
-	 * @param {{ pingIntervalMs?: number }} [options] `Infinity` turns pings, and with them `rtt` and `silent`, off
+	 * @param {{ pingIntervalMs?: number }} [options] `Infinity` turns pings off
 	 */
 	constructor(now, { pingIntervalMs = 1000 } = {}) {
 		this.#ping = new Ping(now, pingIntervalMs);
@@ -212,9 +209,9 @@ export class PipeSession {
 		return Math.min(this.#ackAt ?? Infinity, this.#ping.deadline);
 	}
 
-	/** Smoothed round-trip time in milliseconds; nothing before the first answer to a ping. */
-	get rtt() {
-		return this.#ping.rtt;
+	/** Finds out about the round trip and `silent`. @returns {Ping | undefined} */
+	get ping() {
+		return this.#ping;
 	}
 
 	/**

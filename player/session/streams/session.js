@@ -40,8 +40,7 @@ const CONTROL_LANE = 0;
 /** One connection. */
 export class StreamsSession {
 	/** There are no pings here: whoever holds the conversation asks for the time. */
-	measures = false;
-	rtt = undefined;
+	ping = undefined;
 
 	/** @type {Map<number, Lane>} The peer's, by the driver's numbers. */
 	#lanes = new Map();
