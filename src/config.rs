@@ -29,6 +29,8 @@ pub struct Config {
     pub webtransport: WebTransport,
     /// The one port for everything.
     pub unified: Unified,
+    /// The operator's port.
+    pub admin: Admin,
     /// Certificates.
     pub tls: server::tls::Config,
     /// What one stranger, or all of them together, may take.
@@ -129,5 +131,19 @@ pub struct Unified {
 impl Default for Unified {
     fn default() -> Self {
         Self { address: Address::Off }
+    }
+}
+
+/// The operator's port: figures, the API, and the page that shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// HTTP/1.1 in the clear. Default `127.0.0.1:9446`: whoever can connect may do everything, so it is out of others' reach.
+    pub address: Address,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: Address::local(9446) }
     }
 }

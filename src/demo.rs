@@ -44,6 +44,7 @@ pub fn bind(mut config: Config, port: Option<u16>) -> Result<Gateway, StartError
             "websocket.address" => &mut config.websocket.address,
             "quic.address" => &mut config.quic.address,
             "webtransport.address" => &mut config.webtransport.address,
+            "admin.address" => &mut config.admin.address,
             "webtransport.fmp4_address" => &mut config.webtransport.fmp4_address,
             _ => &mut config.unified.address,
         };

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -15,15 +15,17 @@ use crate::authority::Authority;
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
-use crate::delivery;
+use crate::server::admin::{self, Office, Standing};
 use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::verdicts::Verdicts;
 use crate::server::{Context, Shutdown, http, tcp, udp};
+use crate::{delivery, ingest, telemetry};
 
 /// A gateway that has its ports and does not serve them yet.
 #[derive(Debug)]
 pub struct Gateway {
+    standing: watch::Sender<Standing>,
     ports: Vec<(tcp::Port, TcpListener)>,
     udp_ports: Vec<(udp::Port, UdpSocket, quinn::ServerConfig)>,
     addresses: Addresses,
@@ -46,6 +48,8 @@ pub struct Addresses {
     pub webtransport_fmp4: Option<SocketAddr>,
     /// Everything on one port, of TCP and of UDP.
     pub unified: Option<SocketAddr>,
+    /// The operator's.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -126,10 +130,11 @@ impl Gateway {
                 webtransport.fmp4_address.socket(),
             )?,
             unified: bind("unified.address", tcp::Port::Unified, config.unified.address)?,
+            admin: bind("admin.address", tcp::Port::Admin, config.admin.address)?,
         };
         // One number for both: with port 0, the one that TCP was given.
         bind_udp("unified.address", udp::Port::Unified, addresses.unified)?;
-        if ports.is_empty() && udp_ports.is_empty() {
+        if ports.iter().all(|(_, port, ..)| *port == tcp::Port::Admin) && udp_ports.is_empty() {
             return Err(StartError::AllOff);
         }
         let certificates = Certificates::load(&config.tls, clock)?;
@@ -152,26 +157,42 @@ impl Gateway {
             webtransport: addresses.webtransport_offers(),
             clock,
         };
+        let (publishers, viewers) = (ingest::Metrics::default(), delivery::Metrics::default());
+        let (authority, verdicts) = (Authority::default(), Arc::<Verdicts>::default());
+        let figures = telemetry::figures(&registry, &publishers, &viewers, &verdicts);
+        let (standing, stands) = watch::channel(Standing::Starting);
+        let office = Office {
+            registry: registry.clone(),
+            authority: authority.clone(),
+            viewers: viewers.clone(),
+            figures: Arc::new(figures),
+            standing: stands,
+            clock,
+            started: clock.now(),
+        };
         let context = Arc::new(Context {
             http: http::router(site),
+            admin: admin::router(office),
             registry,
-            authority: Authority::default(),
+            authority,
             ingest: config.rtmp.limits,
             delivery: config.delivery,
-            viewers: delivery::Metrics::default(),
+            publishers,
+            viewers,
             session: config.session,
             websocket: config.websocket.keep_alive,
             tls,
             unified_tls,
             // The port for everything is open for both.
             http3: addresses.unified.map(|address| address.port()),
-            verdicts: Arc::default(),
+            verdicts,
             unsent_bytes: config.websocket.unsent_bytes,
             connections: Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS))),
+            admin_connections: Arc::new(Semaphore::new(admin::MAX_CONNECTIONS)),
             limits: config.limits,
             clock,
         });
-        Ok(Self { ports, udp_ports: udp_configs, addresses, certificates, context })
+        Ok(Self { standing, ports, udp_ports: udp_configs, addresses, certificates, context })
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -188,9 +209,16 @@ impl Gateway {
     /// goodbye, and cuts off what is left after [`drain`](crate::server::Limits::drain).
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stop, stopping) = Shutdown::new();
-        let mut tasks = JoinSet::new();
+        // The operator is answered until the end.
+        let (close, closing) = Shutdown::new();
+        let (mut tasks, mut offices) = (JoinSet::new(), JoinSet::new());
         for (port, listener) in self.ports {
-            tasks.spawn(tcp::serve(listener, port, Arc::clone(&self.context), stopping.clone()));
+            let context = Arc::clone(&self.context);
+            if port == tcp::Port::Admin {
+                offices.spawn(tcp::serve(listener, port, context, closing.clone()));
+            } else {
+                tasks.spawn(tcp::serve(listener, port, context, stopping.clone()));
+            }
         }
         for (port, socket, config) in self.udp_ports {
             tasks.spawn(udp::serve(socket, config, port, Arc::clone(&self.context), stopping.clone()));
@@ -199,8 +227,10 @@ impl Gateway {
         let clock = self.context.clock;
         let mut chores = JoinSet::new();
         chores.spawn(async move { certificates.renew(clock).await });
+        self.standing.send_replace(Standing::Serving);
         shutdown.await;
         info!("stopping");
+        self.standing.send_replace(Standing::Draining);
         // Nobody listening means that all is over already.
         let _ = stop.send(true);
         let drained = timeout(self.context.limits.drain, async { while tasks.join_next().await.is_some() {} }).await;
@@ -208,6 +238,8 @@ impl Gateway {
             warn!("connections cut off");
         }
         tasks.shutdown().await;
+        drop(close);
+        offices.shutdown().await;
         info!(connections = %self.context.verdicts, "stopped");
     }
 }
@@ -225,6 +257,7 @@ mod tests {
     fn config() -> Config {
         let mut config = Config::default();
         config.rtmp.address = Address::local(0);
+        config.admin.address = Address::local(0);
         config.websocket.address = Address::local(0);
         config.quic.address = Address::local(0);
         config.webtransport.address = Address::local(0);

@@ -28,6 +28,8 @@ pub struct Running {
     pub websocket: SocketAddr,
     /// Where everybody goes.
     pub unified: SocketAddr,
+    /// Where its operator goes.
+    pub admin: SocketAddr,
     /// What its connections turn out to be.
     pub verdicts: Arc<Verdicts>,
     /// Where viewers over native QUIC go.
@@ -56,6 +58,7 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     let certificates = TempDir::new()?;
     let mut config = Config::default();
     config.rtmp.address = local;
+    config.admin.address = local;
     config.websocket.address = local;
     config.unified.address = local;
     config.quic.address = local;
@@ -66,12 +69,24 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     let gateway = Gateway::bind(config)?;
     let addresses = gateway.addresses();
     let (rtmp, websocket) = (addresses.rtmp.context("rtmp is off")?, addresses.websocket.context("websocket is off")?);
+    let admin = addresses.admin.context("admin is off")?;
     let quic = addresses.quic.context("quic is off")?;
     let webtransport = addresses.webtransport.context("webtransport is off")?;
     let (unified, verdicts) = (addresses.unified.context("unified is off")?, gateway.verdicts());
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(gateway.run(async move { stopped.await.unwrap_or_default() }));
-    Ok(Running { rtmp, websocket, quic, webtransport, unified, verdicts, stop, task, _certificates: certificates })
+    Ok(Running {
+        rtmp,
+        websocket,
+        quic,
+        webtransport,
+        unified,
+        admin,
+        verdicts,
+        stop,
+        task,
+        _certificates: certificates,
+    })
 }
 
 impl Running {

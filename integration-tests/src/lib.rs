@@ -13,6 +13,7 @@ pub mod ffprobe;
 pub mod gateway;
 mod lanes;
 pub mod link;
+pub mod operator;
 pub mod pages;
 mod pipe;
 pub mod process;

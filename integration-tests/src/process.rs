@@ -121,6 +121,8 @@ pub struct GatewayProcess {
     pub websocket: SocketAddr,
     /// Where everybody goes.
     pub unified: SocketAddr,
+    /// Where its operator goes.
+    pub admin: SocketAddr,
     /// Where viewers over native QUIC go.
     pub quic: SocketAddr,
     /// Where viewers over WebTransport go.
@@ -150,7 +152,7 @@ impl GatewayProcess {
     /// # Errors
     /// As [`GatewayProcess::start`].
     pub async fn start_with(binary: &Path, folder: &Path, change: impl FnOnce(&mut Command)) -> Result<Self> {
-        let (rtmp, websocket, unified) = (free_port()?, free_port()?, free_port()?);
+        let (rtmp, websocket, unified, admin) = (free_port()?, free_port()?, free_port()?, free_port()?);
         let (quic, webtransport) = (free_udp_port()?, free_udp_port()?);
         let mut command = Command::new(binary);
         command.arg("serve").current_dir(folder).env("RUST_LOG", "warn").stdin(Stdio::null());
@@ -158,6 +160,7 @@ impl GatewayProcess {
             ("rtmp.address", rtmp),
             ("websocket.address", websocket),
             ("unified.address", unified),
+            ("admin.address", admin),
             ("quic.address", quic),
             ("webtransport.address", webtransport),
             ("webtransport.fmp4_address", (Ipv4Addr::LOCALHOST, 0).into()),
@@ -178,7 +181,7 @@ impl GatewayProcess {
                 code = process.end() => anyhow::bail!("the gateway ended: {code:?}"),
             }
         }
-        Ok(Self { process, rtmp, websocket, unified, quic, webtransport })
+        Ok(Self { process, rtmp, websocket, unified, admin, quic, webtransport })
     }
 }
 

@@ -21,6 +21,7 @@ mod bell;
 mod cache;
 mod config;
 mod intake;
+mod metrics;
 mod packaged;
 mod path;
 mod publisher;

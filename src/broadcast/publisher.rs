@@ -67,6 +67,9 @@ impl Publisher {
         if cache.publisher() != Some(self.number) {
             return Err(Replaced);
         }
+        let metrics = self.lease.metrics();
+        metrics.received_frames.inc();
+        metrics.received_bytes.inc_by(unit.body().len() as u64);
         let may_wait = unit.kind == UnitKind::Audio && cache.is_video_due(now);
         let wake_by = if may_wait { now + cache.max_audio_wait() } else { now };
         cache.append(unit, now);

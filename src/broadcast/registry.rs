@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::bell::Bell;
 use super::cache::Cache;
+use super::metrics::Metrics;
 use super::packaged::Packaged;
 use super::{Config, Publisher, PublisherRules, StreamPath, Subscriber, Taken};
 use crate::media::codec::{AudioInfo, VideoInfo};
@@ -72,6 +73,7 @@ struct Shared {
     config: Config,
     rules: PublisherRules,
     streams: Mutex<HashMap<StreamPath, Slot>>,
+    metrics: Metrics,
 }
 
 /// A stream and how many take part in it.
@@ -90,7 +92,7 @@ impl Registry {
 
     /// An empty registry.
     pub fn with_rules(config: Config, rules: PublisherRules) -> Self {
-        Self { shared: Arc::new(Shared { config, rules, streams: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { config, rules, streams: Mutex::default(), metrics: Metrics::default() }) }
     }
 
     /// Takes the path for a publisher that came at `now`. Dropping the [`Publisher`] gives it back: viewers stay attached
@@ -102,7 +104,10 @@ impl Registry {
     /// # Errors
     /// [`Taken`].
     pub fn publish(&self, path: &StreamPath, now: Instant) -> Result<Publisher, Taken> {
-        Publisher::new(self.shared.lease(path, Role::Publisher), self.shared.rules, now)
+        let publisher = Publisher::new(self.shared.lease(path, Role::Publisher), self.shared.rules, now);
+        publisher.inspect_err(|_| {
+            self.shared.metrics.refused.inc();
+        })
     }
 
     /// Attaches a viewer, published yet or not. The first item is `Online` only once a publisher is there.
@@ -124,6 +129,15 @@ impl Registry {
             self.shared.streams().iter().filter_map(|(path, slot)| slot.summary(path, now)).collect();
         summaries.sort_by(|a, b| a.path.cmp(&b.path));
         summaries
+    }
+
+    /// How many streams are being published.
+    pub(super) fn published(&self) -> usize {
+        self.shared.streams().values().filter(|slot| slot.publishers > 0).count()
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 }
 
@@ -168,6 +182,12 @@ impl Slot {
             Role::Publisher => &mut self.publishers,
             Role::Viewer => &mut self.viewers,
         }
+    }
+}
+
+impl Lease {
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 }
 

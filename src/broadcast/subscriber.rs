@@ -87,7 +87,11 @@ impl Subscriber {
                 packaged.log()
             }
         };
-        cursor.next(log)
+        let item = cursor.next(log);
+        if let Some(Item::Skipped { frames }) = item {
+            lease.metrics().skipped.inc_by(frames);
+        }
+        item
     }
 }
 

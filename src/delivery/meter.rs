@@ -39,6 +39,7 @@ pub struct Metrics {
     delay: Family<Labels, Delays>,
     rtt: Family<Labels, Histogram, fn() -> Histogram>,
     abandoned: Family<Kind, Counter>,
+    ended: Family<Reason, Counter>,
     here: Arc<Mutex<HashMap<SessionId, Arc<Figures>>>>,
 }
 
@@ -52,6 +53,12 @@ struct Labels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: &'static str,
+}
+
+/// Why viewers are here no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
 }
 
 /// A histogram that takes in many values at once.
@@ -112,6 +119,7 @@ impl Default for Metrics {
             delay: Family::default(),
             rtt: Family::new_with_constructor(|| Histogram::new(RTTS)),
             abandoned: Family::default(),
+            ended: Family::default(),
             here: Arc::default(),
         }
     }
@@ -145,6 +153,7 @@ impl Metrics {
             "Audio and video messages that viewers were not sent, being too late",
             self.abandoned.clone(),
         );
+        registry.register("viewers_ended", "Viewers that are here no longer, by why", self.ended.clone());
     }
 
     /// A meter for the viewer `id`, which comes over `transport`.
@@ -168,6 +177,11 @@ impl Metrics {
 }
 
 impl Meter {
+    /// Takes in why the viewer is here no longer, by a name that is one of few.
+    pub fn ended(&self, reason: &'static str) {
+        self.metrics.ended.get_or_create(&Reason { reason }).inc();
+    }
+
     /// Whether it is time for a report.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         *self.due.get_or_insert(now + EVERY) <= now

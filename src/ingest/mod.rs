@@ -11,6 +11,7 @@ mod aggregate;
 mod chunk;
 mod config;
 mod error;
+mod metrics;
 mod output;
 mod session;
 
@@ -30,6 +31,7 @@ use crate::wire::tc::Status;
 pub use self::chunk::ChunkError;
 pub use self::config::Config;
 pub use self::error::{Awaited, IngestError, Misbehaved};
+pub use self::metrics::Metrics;
 
 /// Most bytes read at once, and so most that is held beside the messages themselves.
 const READ_SIZE: usize = 32 * 1024;

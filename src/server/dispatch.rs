@@ -19,7 +19,7 @@ use tracing::{Instrument, Span, debug, field, info, info_span};
 use super::detect::{self, First, Verdict};
 use super::http::Via;
 use super::tcp::Port;
-use super::{Context, Shutdown, connection, http2};
+use super::{Context, Shutdown, admin, connection, http2};
 use crate::authority::Entrance;
 use crate::ingest;
 
@@ -47,6 +47,11 @@ pub(super) async fn serve(
     let serving = async {
         if port == Port::Rtmp {
             Box::pin(serve_rtmp(socket, peer, &context, shutdown)).await;
+            return;
+        }
+        if port == Port::Admin {
+            Span::current().record("transport", "admin");
+            Box::pin(admin::serve(socket, &context, shutdown)).await;
             return;
         }
         limit_unsent(&socket, context.unsent_bytes);
@@ -81,10 +86,13 @@ where
     Span::current().record("transport", "rtmp");
     let (_visitor, leash) = context.authority.visit(peer, Entrance::Rtmp, context.clock.now());
     tokio::select! {
-        result = ingest::serve(socket, &context.registry, &context.ingest, context.clock) => match result {
-            Ok(()) => debug!("connection ended"),
-            Err(error) => debug!(%error, "connection ended"),
-        },
+        result = ingest::serve(socket, &context.registry, &context.ingest, context.clock) => {
+            context.publishers.ended(&result);
+            match result {
+                Ok(()) => debug!("connection ended"),
+                Err(error) => debug!(%error, "connection ended"),
+            }
+        }
         cut = leash => info!("publisher cut off: {cut}"),
         // Dropped, it takes its stream offline, and the viewers are told.
         () = shutdown.begun() => {}
@@ -106,7 +114,7 @@ async fn serve_tls(socket: TcpStream, peer: SocketAddr, port: Port, context: Arc
     let agreed = match port {
         Port::Unified => detect::negotiated(socket.get_ref().1.alpn_protocol()),
         // There is nothing but HTTP/1.1 to agree upon, and it has its own patience.
-        Port::Http | Port::Rtmp => Some(Verdict::Https),
+        Port::Http | Port::Rtmp | Port::Admin => Some(Verdict::Https),
     };
     let verdict = match agreed {
         Some(verdict) => verdict,
@@ -130,7 +138,7 @@ async fn shake_hands(socket: TcpStream, port: Port, context: &Context) -> io::Re
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
     let config = match port {
         Port::Unified => &context.unified_tls,
-        Port::Http | Port::Rtmp => &context.tls,
+        Port::Http | Port::Rtmp | Port::Admin => &context.tls,
     };
     debug!(host = start.client_hello().server_name(), "TLS hello");
     start.into_stream_with(Arc::clone(config), |tls| tls.set_buffer_limit(Some(TLS_BUFFER))).await

@@ -58,7 +58,7 @@ const NO_STORE: [(HeaderName, HeaderValue); 1] = [(CACHE_CONTROL, HeaderValue::f
 
 /// The answer of `/api/v1/streams`.
 #[derive(Debug, Serialize)]
-struct Streams {
+pub(super) struct Streams {
     streams: Vec<Stream>,
 }
 
@@ -199,7 +199,7 @@ pub fn router(site: Site) -> Router {
         .route("/watch/{app}/{*name}", get(|headers: HeaderMap| async move { player::answer("watch.html", &headers) }))
         .route("/player/transports.json", get(transports))
         .route("/player/{*path}", get(file))
-        .route("/api/v1/streams", get(streams))
+        .route("/api/v1/streams", get(streams_page))
         .fallback(|| async { player::not_found() })
         .with_state(site)
 }
@@ -214,9 +214,13 @@ async fn transports(State(site): State<Site>) -> impl IntoResponse {
     (NO_STORE, Json(Transports { certificate_hashes, webtransport: &site.webtransport })).into_response()
 }
 
-async fn streams(State(site): State<Site>) -> impl IntoResponse {
-    let streams = site.registry.streams(site.clock.now()).into_iter().map(Stream::from).collect();
-    (NO_STORE, Json(Streams { streams }))
+async fn streams_page(State(site): State<Site>) -> impl IntoResponse {
+    (NO_STORE, Json(streams(&site.registry, site.clock)))
+}
+
+/// The live streams as they are told.
+pub(super) fn streams(registry: &Registry, clock: Clock) -> Streams {
+    Streams { streams: registry.streams(clock.now()).into_iter().map(Stream::from).collect() }
 }
 
 impl From<StreamSummary> for Stream {

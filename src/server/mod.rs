@@ -3,6 +3,7 @@
 //! Invariant: one task owns one connection, from its first byte to its last. Tasks are spawned in [`tcp`] only, into a set
 //! that is drained at shutdown; the answers of one HTTP/2 connection are tasks too, in a set of that connection.
 
+pub mod admin;
 mod connection;
 pub mod detect;
 pub mod dialect;
@@ -67,8 +68,12 @@ pub struct Context {
     pub authority: Authority,
     /// From request to response.
     pub http: Router,
+    /// The same on the operator's port.
+    pub admin: Router,
     /// For RTMP connections.
     pub ingest: ingest::Config,
+    /// For RTMP connections: how they end, counted.
+    pub publishers: ingest::Metrics,
     /// For viewers: what they are sent.
     pub delivery: delivery::Config,
     /// For viewers: what they are sent, counted.
@@ -91,6 +96,8 @@ pub struct Context {
     pub verdicts: Arc<Verdicts>,
     /// Permits for [`Limits::connections`].
     pub connections: Arc<Semaphore>,
+    /// Permits on the operator's port, which is open when the others are full.
+    pub admin_connections: Arc<Semaphore>,
     /// Time.
     pub clock: Clock,
 }

@@ -33,6 +33,8 @@ pub enum Port {
     Http,
     /// Everything, told apart as it comes.
     Unified,
+    /// The operator's.
+    Admin,
 }
 
 impl fmt::Display for Port {
@@ -41,6 +43,7 @@ impl fmt::Display for Port {
             Self::Rtmp => "rtmp",
             Self::Http => "http",
             Self::Unified => "unified",
+            Self::Admin => "admin",
         })
     }
 }
@@ -74,7 +77,8 @@ pub async fn serve(listener: TcpListener, port: Port, context: Arc<Context>, mut
                 back_off = MIN_BACK_OFF;
                 // On a port for both families, IPv4 comes as ::ffff:a.b.c.d.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let Ok(permit) = Arc::clone(&context.connections).try_acquire_owned() else {
+                let permits = if port == Port::Admin { &context.admin_connections } else { &context.connections };
+                let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
                     debug!(%peer, %port, "connection limit reached");
                     context.verdicts.count(Verdict::Refused);
                     continue;

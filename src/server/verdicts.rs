@@ -3,6 +3,11 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+
 use super::detect::Verdict;
 
 /// A counter for each [`Verdict`], over all ports that detect, since the gateway began.
@@ -23,6 +28,17 @@ impl Verdicts {
     /// All verdicts and their counts. Not of one moment: connections come while it is read.
     pub fn snapshot(&self) -> [(Verdict, u64); Verdict::ALL.len()] {
         Verdict::ALL.map(|verdict| (verdict, self.of(verdict)))
+    }
+}
+
+impl Collector for Verdicts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Connections to ports that detect, by what they turned out to be; refused: beyond limits";
+        let mut shown = encoder.encode_descriptor("connections", help, None, MetricType::Counter)?;
+        for (verdict, count) in self.snapshot() {
+            ConstCounter::new(count).encode(shown.encode_family(&[("verdict", verdict.name())])?)?;
+        }
+        Ok(())
     }
 }
 

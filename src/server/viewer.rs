@@ -30,6 +30,7 @@ pub(super) async fn serve<L: Link>(
         () = shutdown.begun() => End::Shutdown,
     };
     meter.report(&link.flows().take_tally(), link.path(), clock.now());
+    meter.ended(served.name());
     match served {
         End::Shutdown => reason = Some(CloseReason::GoingAway),
         End::Cut(cut) => {
@@ -54,6 +55,20 @@ enum End {
     Served(Result<(), LinkError>),
     Cut(Cut),
     Shutdown,
+}
+
+impl End {
+    /// Its name, in figures.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Served(Ok(()) | Err(LinkError::Closed)) => "left",
+            Self::Served(Err(LinkError::Misbehaved(_))) => "misbehaved",
+            Self::Served(Err(LinkError::Failed(_))) => "lost",
+            Self::Served(Err(LinkError::TimedOut)) => "silent",
+            Self::Cut(_) => "cut_off",
+            Self::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// A link that is taken back at shutdown, to say goodbye on it.
