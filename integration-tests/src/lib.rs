@@ -12,6 +12,7 @@ pub mod ffmpeg;
 pub mod ffprobe;
 pub mod gateway;
 mod lanes;
+pub mod latency;
 pub mod link;
 pub mod operator;
 pub mod pages;

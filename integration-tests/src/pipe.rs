@@ -4,14 +4,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::Result;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::time::sleep_until;
-use tokio_rustls::TlsConnector;
 
 use crate::rtws::{Event, Receiver, push_vlu};
 use crate::viewer::End;
-use crate::websocket::{Incoming, Stream, WebSocket};
+use crate::websocket::{self, Incoming, WebSocket};
 
 /// Payload of a piece, as genuine clients send them.
 const FRAGMENT: usize = 1400;
@@ -25,14 +22,7 @@ pub(crate) struct Pipe {
 
 impl Pipe {
     pub(crate) async fn connect(server: SocketAddr, is_encrypted: bool, app: &str) -> Result<Self> {
-        let tcp = TcpStream::connect(server).await?;
-        tcp.set_nodelay(true)?;
-        let socket: Box<dyn Stream> = if is_encrypted {
-            let connector = TlsConnector::from(crate::tls::client()?);
-            Box::new(connector.connect(ServerName::try_from("localhost")?, tcp).await?)
-        } else {
-            Box::new(tcp)
-        };
+        let socket = websocket::dial(server, is_encrypted).await?;
         let socket = WebSocket::connect(socket, &server.to_string(), &format!("/{app}")).await?;
         Ok(Self { socket, flows: Receiver::new() })
     }

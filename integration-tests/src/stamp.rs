@@ -72,6 +72,12 @@ impl Stamp {
         Self::decode(body.get(AUDIO_HEADER_LEN..)?)
     }
 
+    /// The first stamp in bytes of any form.
+    pub fn find(bytes: &[u8]) -> Option<Stamp> {
+        let at = bytes.windows(UUID.len()).position(|window| window == UUID)?;
+        Self::decode(&bytes[at..])
+    }
+
     fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&UUID);
         let nanos = self.sent.as_nanos() as u64;
@@ -109,6 +115,13 @@ mod tests {
         let stamped = STAMP.over_audio(&[0xaf; 400]);
         assert_eq!(stamped.len(), 400);
         assert_eq!(Stamp::of_audio(&stamped), Some(STAMP));
+    }
+
+    #[test]
+    fn a_stamp_is_found_wherever_it_lies() {
+        let packed = [&[0; 77][..], &STAMP.over_audio(&[0xaf; 400])].concat();
+        assert_eq!(Stamp::find(&packed), Some(STAMP));
+        assert_eq!(Stamp::find(&packed[100..]), None);
     }
 
     #[test]

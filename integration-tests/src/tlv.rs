@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio::net::TcpStream;
 
-use crate::websocket::{Incoming, WebSocket};
+use crate::websocket::{self, Incoming, WebSocket};
 
 /// A dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +56,18 @@ impl Viewer {
     /// # Errors
     /// When the gateway refuses.
     pub async fn play(server: SocketAddr, dialect: Dialect, stream: &str) -> Result<Self> {
-        let tcp = TcpStream::connect(server).await?;
+        Self::play_over(server, false, dialect, stream).await
+    }
+
+    /// The same over TLS if need be, any certificate believed.
+    ///
+    /// # Errors
+    /// As [`Viewer::play`].
+    pub async fn play_over(server: SocketAddr, is_encrypted: bool, dialect: Dialect, stream: &str) -> Result<Self> {
+        let socket = websocket::dial(server, is_encrypted).await?;
         let protocol = (dialect == Dialect::Stream).then_some("websocketstream");
         let path = format!("/ws/{stream}");
-        let socket = WebSocket::offer(Box::new(tcp), &server.to_string(), &path, protocol).await?;
+        let socket = WebSocket::offer(socket, &server.to_string(), &path, protocol).await?;
         Ok(Self { socket, dialect, received: 0, acknowledged: 0, messages: VecDeque::new() })
     }
 

@@ -4,10 +4,14 @@
 //! |---|---|
 //! | RFC 6455 | §4.1, §5 |
 
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// The specification's sample key and the answer to it.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -21,6 +25,17 @@ const READ_SIZE: usize = 64 << 10;
 /// A byte stream under a WebSocket: TCP, or TLS over it.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Connects, over TLS if need be, any certificate believed.
+pub(crate) async fn dial(server: SocketAddr, is_encrypted: bool) -> Result<Box<dyn Stream>> {
+    let tcp = TcpStream::connect(server).await?;
+    tcp.set_nodelay(true)?;
+    if !is_encrypted {
+        return Ok(Box::new(tcp));
+    }
+    let connector = TlsConnector::from(crate::tls::client()?);
+    Ok(Box::new(connector.connect(ServerName::try_from("localhost")?, tcp).await?))
+}
 
 /// What the server sent.
 pub(crate) enum Incoming {

@@ -1,0 +1,48 @@
+//! The results in the terminal.
+
+use super::figures::{Bar, Lost};
+use super::run::Outcome;
+
+/// The columns' names.
+pub const HEAD: &str = "link         way                   delay ms p50            p95            p99     max    join  +1 s  \
+    lost audio/key/other     gap a/v ms  recovered  wire/payload  CPU %  RSS MB";
+
+/// A line of the table.
+pub fn line(outcome: &Outcome) -> String {
+    let figures = &outcome.figures;
+    let name = format!("{:12} {:21}", outcome.link, outcome.way);
+    if let Some(trouble) = &outcome.trouble {
+        return format!("{name} {trouble}");
+    }
+    let delay = &figures.delay_ms;
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+    format!(
+        "{name} {:>14} {:>14} {:>14} {:>7.1} {:>7.0} {:>5.0} {:>21} {:>14} {:>10} {:>13} {:>6.1} {:>7.1}",
+        bar(delay.p50),
+        bar(delay.p95),
+        bar(delay.p99),
+        delay.max,
+        figures.join_ms,
+        figures.delay_after_joining_ms,
+        lost(&figures.lost),
+        format!("{:.0}/{:.0}", figures.longest_gap_audio_ms, figures.longest_gap_video_ms),
+        or_dash(figures.recovered_after_ms.map(|ms| format!("{ms:.0}"))),
+        or_dash(outcome.wire_over_payload.map(|ratio| format!("{ratio:.3}"))),
+        outcome.gateway_cpu_percent,
+        outcome.gateway_rss_kb as f64 / 1e3,
+    )
+}
+
+/// A figure with what it may be off by.
+pub fn bar(bar: Bar) -> String {
+    format!("{:.1} ±{:.1}", bar.value, bar.error)
+}
+
+/// Shares of the frames that did not come, in per cent: audio, key, other.
+pub fn lost(lost: &Lost) -> String {
+    let share = |[lost, sent]: [usize; 2]| match lost {
+        0 => "0".to_owned(),
+        _ => format!("{:.2}%", lost as f64 / sent as f64 * 100.0),
+    };
+    [lost.audio, lost.key, lost.other].map(share).join(" / ")
+}
