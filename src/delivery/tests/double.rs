@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -19,47 +19,60 @@ use crate::delivery::{self, Format, Metrics, serve_as};
 use crate::media::time::Timestamp;
 use crate::media::{MESSAGE_HEADER_LEN, Track, Unit, UnitKind};
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
+use crate::session::tlv::Request;
+use crate::session::wire::Wire;
 use crate::session::{self, Event, Flows, Pipe, Priority, RecvFlow, SendFlow, Session};
 use crate::wire::amf0::Value;
+use crate::wire::frame::Fragment;
 use crate::wire::tc::{Command, Content, FlowMetadata, Message, StreamId, UserControl};
 use crate::wire::tlv;
 
 const WINDOW: u64 = 1 << 20;
 
 /// A rate at which a line takes everything at once.
-const UNLIMITED: u32 = u32::MAX;
+pub(super) const UNLIMITED: u32 = u32::MAX;
 
 /// A session at one end of two channels. `rate` is in bytes a second, and may be changed at any time.
 #[derive(Debug)]
-pub(super) struct End {
-    session: Session<Pipe>,
+pub(super) struct End<W = Pipe> {
+    session: Session<W>,
     output: UnboundedSender<Bytes>,
     input: UnboundedReceiver<Bytes>,
     rate: Arc<AtomicU32>,
     /// Bytes that are still on their way onto the line.
     debt: f64,
     paid_until: Instant,
+    /// The most bytes that have waited at once.
+    most_queued: Arc<AtomicUsize>,
     closed: Option<UnboundedSender<CloseReason>>,
 }
 
 impl End {
     fn pair() -> (Self, Self) {
         let (a, b) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let end = |output, input| Self {
-            session: Session::new(session::Config::default()),
+        let end = |output, input| Self::of(Session::new(session::Config::default()), output, input);
+        (end(a.0, b.1), end(b.0, a.1))
+    }
+}
+
+impl<W: Wire<Input = Bytes, Transmit = Fragment>> End<W> {
+    fn of(session: Session<W>, output: UnboundedSender<Bytes>, input: UnboundedReceiver<Bytes>) -> Self {
+        Self {
+            session,
             output,
             input,
             rate: Arc::new(AtomicU32::new(UNLIMITED)),
             debt: 0.0,
             paid_until: Clock.now(),
+            most_queued: Arc::default(),
             closed: None,
-        };
-        (end(a.0, b.1), end(b.0, a.1))
+        }
     }
 
     /// Sends what the line takes by now; whether it is busy.
     fn transmit(&mut self) -> bool {
         let now = Clock.now();
+        self.most_queued.fetch_max(self.session.flows().queued(), Ordering::Relaxed);
         let rate = self.rate.load(Ordering::Relaxed);
         let passed = now - std::mem::replace(&mut self.paid_until, now);
         self.debt = (self.debt - passed.as_secs_f64() * f64::from(rate)).max(0.0);
@@ -73,7 +86,7 @@ impl End {
     }
 }
 
-impl Link for End {
+impl<W: Wire<Input = Bytes, Transmit = Fragment> + Send> Link for End<W> {
     async fn next(&mut self) -> Result<Event, LinkError> {
         loop {
             let busy = self.transmit();
@@ -333,6 +346,50 @@ impl Viewer {
                 Event::Gap { .. } | Event::Room => {}
             }
         }
+    }
+}
+
+/// A client without flows, and the gateway's end of its line.
+#[derive(Debug)]
+pub(super) struct Flowless {
+    /// Bytes a second that the gateway can send.
+    pub(super) rate: Arc<AtomicU32>,
+    /// The most bytes that have waited in the gateway at once.
+    pub(super) most_queued: Arc<AtomicUsize>,
+    output: UnboundedReceiver<Bytes>,
+    input: UnboundedSender<Bytes>,
+    received: u64,
+}
+
+impl Flowless {
+    /// A client that plays `live/demo`.
+    pub(super) fn playing(registry: &Registry, acknowledged: bool) -> Self {
+        let (sender, output) = mpsc::unbounded_channel();
+        let (input, receiver) = mpsc::unbounded_channel();
+        let request = Request { app: "live".into(), name: "demo?format=fmp4".into(), acknowledged };
+        let gateway = End::of(Session::playing(session::Config::default(), request), sender, receiver);
+        let (rate, most_queued) = (gateway.rate.clone(), gateway.most_queued.clone());
+        let registry = registry.clone();
+        tokio::spawn(async move { delivery::serve(gateway, &registry, &delivery::Config::default(), Clock).await });
+        Self { rate, most_queued, output, input, received: 0 }
+    }
+
+    /// The messages that have come, but for metadata.
+    pub(super) fn read(&mut self) -> Vec<tlv::Message> {
+        let mut messages = vec![];
+        while let Ok(mut bytes) = self.output.try_recv() {
+            self.received += bytes.len() as u64;
+            while let Some(message) = tlv::Message::decode(&mut bytes, u32::MAX).unwrap() {
+                messages.push(message);
+            }
+        }
+        messages.retain(|message| !matches!(message, tlv::Message::Metadata(_)));
+        messages
+    }
+
+    /// Acknowledges all that was read.
+    pub(super) fn acknowledge(&self) {
+        self.input.send(tlv::acknowledgement(self.received)).unwrap();
     }
 }
 

@@ -1,12 +1,16 @@
 //! A stream played as fragmented MP4: what holds for `raw` holds.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::double::{Heard, Viewer, append, publish, registry};
+use tokio::time::sleep;
+
+use super::double::{Flowless, Heard, UNLIMITED, Viewer, append, append_sized, publish, registry};
 use crate::broadcast::Registry;
 use crate::delivery::{Config, Format};
 use crate::session::SendFlow;
 use crate::wire::tc::{Content, StreamId};
+use crate::wire::tlv::Message;
 
 const SOON: Duration = Duration::from_millis(50);
 
@@ -126,4 +130,70 @@ async fn segments_of_several_frames_are_sent_when_they_are_complete() {
     assert_eq!(media(&viewer.record(SOON).await), ["V"]);
     append(&mut publisher, &[('d', 40), ('d', 80)]);
     assert_eq!(viewer.words(SOON).await, "K0");
+}
+
+/// A minute of 2.5 Mbit/s in virtual time. For 40 s of it one viewer stands still: it does not acknowledge, or its line takes
+/// nothing. Another gets each frame when it is published.
+async fn stalls(acknowledged: bool) {
+    const KEY_EVERY: u64 = 60;
+    const STANDS: u64 = 300;
+    // In the middle of a group.
+    const READS_AGAIN: u64 = 1530;
+    let registry = registry();
+    let mut publisher = publish(&registry);
+    append(&mut publisher, &[('V', 0)]);
+    let mut viewer = Flowless::playing(&registry, acknowledged);
+    let mut other = Flowless::playing(&registry, acknowledged);
+    sleep(Duration::from_millis(1)).await;
+    let (mut behind, mut resumed) = (vec![], vec![]);
+    for n in 0..1800 {
+        let is_key = n % KEY_EVERY == 0;
+        append_sized(&mut publisher, if is_key { 'K' } else { 'd' }, n * 33, if is_key { 75_000 } else { 9_300 });
+        sleep(Duration::from_millis(33)).await;
+        let frames = segments(&other.read());
+        assert_eq!(frames, if is_key { vec![format!("K{}", n * 33)] } else { vec!["d".into()] }, "the other's, {n}");
+        other.acknowledge();
+        match n {
+            STANDS => viewer.rate.store(if acknowledged { UNLIMITED } else { 0 }, Ordering::Relaxed),
+            READS_AGAIN => viewer.rate.store(UNLIMITED, Ordering::Relaxed),
+            _ => {}
+        }
+        let stands = (STANDS + 1..READS_AGAIN).contains(&n);
+        if stands { &mut behind } else { &mut resumed }.extend(segments(&viewer.read()));
+        if !stands {
+            viewer.acknowledge();
+        }
+    }
+    // What is queued when it fills up is one frame too much.
+    let most = viewer.most_queued.load(Ordering::Relaxed);
+    let bound = Config::default().queue_bytes.as_u64() as usize + 75_100;
+    assert!(most <= bound, "{most} bytes waited");
+    let resumed = &resumed[STANDS as usize + 1..];
+    assert_eq!(resumed[0], "K51480", "it goes on with the next key frame");
+    assert_eq!(resumed.len(), 240, "and misses nothing from there on");
+    assert!(behind.len() < 300, "{} frames came while it stood still", behind.len());
+}
+
+/// The segments of video in short: `K` and the group's decode time, or `d`.
+fn segments(messages: &[Message]) -> Vec<String> {
+    let mut segments = vec![];
+    let mut key = None;
+    for message in messages {
+        match message {
+            Message::Keyframe { decode_time, .. } => key = Some(format!("K{decode_time}")),
+            Message::Segment(_) => segments.push(key.take().unwrap_or_else(|| "d".into())),
+            _ => {}
+        }
+    }
+    segments
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_without_flows_that_does_not_acknowledge_costs_a_queue_and_goes_on_with_the_newest_group() {
+    stalls(true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_without_flows_whose_line_is_stuck_costs_a_queue_and_goes_on_with_the_newest_group() {
+    stalls(false).await;
 }
