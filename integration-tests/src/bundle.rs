@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use headwater::delivery::Format;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{EndpointConfig, ReadError, TokioRuntime, VarInt};
 use socket2::SockRef;
@@ -29,7 +30,7 @@ const READ_SIZE: usize = 64 << 10;
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Quic(quinn::Endpoint),
-    WebTransport(Arc<wtransport::Endpoint<wtransport::endpoint::endpoint_side::Client>>),
+    WebTransport(Arc<wtransport::Endpoint<wtransport::endpoint::endpoint_side::Client>>, Format),
 }
 
 impl Endpoint {
@@ -37,18 +38,20 @@ impl Endpoint {
         Ok(Self::Quic(quic_endpoint()?))
     }
 
-    pub(crate) fn web_transport() -> Result<Self> {
+    pub(crate) fn web_transport(format: Format) -> Result<Self> {
         let mut tls = (*crate::tls::client()?).clone();
         tls.alpn_protocols = vec![wtransport::proto::WEBTRANSPORT_ALPN.to_vec()];
         let config = wtransport::ClientConfig::builder().with_bind_socket(socket()?).with_custom_tls(tls).build();
-        Ok(Self::WebTransport(Arc::new(wtransport::Endpoint::client(config)?)))
+        Ok(Self::WebTransport(Arc::new(wtransport::Endpoint::client(config)?), format))
     }
 
     pub(crate) async fn connect(&self, server: SocketAddr, app: &str) -> Result<Bundle> {
         let connection = match self {
             Endpoint::Quic(endpoint) => Connection::Quic(endpoint.connect(server, "localhost")?.await?),
-            Endpoint::WebTransport(endpoint) => {
-                Connection::WebTransport(Arc::new(endpoint.connect(format!("https://{server}/wt/{app}")).await?))
+            Endpoint::WebTransport(endpoint, format) => {
+                let folder = if *format == Format::Raw { "wt" } else { "wt-fmp4" };
+                let url = format!("https://{server}/{folder}/{app}");
+                Connection::WebTransport(Arc::new(endpoint.connect(url).await?))
             }
         };
         Ok(Bundle::new(self.clone(), connection))

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Result, bail};
+use headwater::delivery::Format;
 
 use crate::bundle::{self, Bundle, Endpoint};
 use crate::pipe::Pipe;
@@ -29,10 +30,18 @@ impl Dialer {
     /// # Errors
     /// When no socket can be had.
     pub fn new(transport: Transport) -> Result<Self> {
+        Self::for_format(transport, Format::Raw)
+    }
+
+    /// The same for streams in a form that the path asks for, where there is one that does: over WebTransport.
+    ///
+    /// # Errors
+    /// As [`Dialer::new`].
+    pub fn for_format(transport: Transport, format: Format) -> Result<Self> {
         let endpoint = match transport {
             Transport::Ws | Transport::Wss => None,
             Transport::Quic => Some(Endpoint::quic()?),
-            Transport::WebTransport => Some(Endpoint::web_transport()?),
+            Transport::WebTransport => Some(Endpoint::web_transport(format)?),
         };
         Ok(Self { transport, endpoint })
     }

@@ -36,6 +36,8 @@ pub struct Running {
     pub quic: SocketAddr,
     /// Where viewers over WebTransport go.
     pub webtransport: SocketAddr,
+    /// Where those go that want fragmented MP4.
+    pub webtransport_fmp4: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _certificates: TempDir,
@@ -72,6 +74,7 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     let admin = addresses.admin.context("admin is off")?;
     let quic = addresses.quic.context("quic is off")?;
     let webtransport = addresses.webtransport.context("webtransport is off")?;
+    let webtransport_fmp4 = addresses.webtransport_fmp4.context("webtransport is off")?;
     let (unified, verdicts) = (addresses.unified.context("unified is off")?, gateway.verdicts());
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(gateway.run(async move { stopped.await.unwrap_or_default() }));
@@ -80,6 +83,7 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
         websocket,
         quic,
         webtransport,
+        webtransport_fmp4,
         unified,
         admin,
         verdicts,

@@ -10,6 +10,7 @@ pub mod compare;
 pub mod fanout;
 pub mod ffmpeg;
 pub mod ffprobe;
+pub mod fragment;
 pub mod gateway;
 mod lanes;
 pub mod latency;

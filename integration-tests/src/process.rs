@@ -127,6 +127,8 @@ pub struct GatewayProcess {
     pub quic: SocketAddr,
     /// Where viewers over WebTransport go.
     pub webtransport: SocketAddr,
+    /// Where those go that want fragmented MP4.
+    pub webtransport_fmp4: SocketAddr,
 }
 
 impl GatewayProcess {
@@ -153,7 +155,7 @@ impl GatewayProcess {
     /// As [`GatewayProcess::start`].
     pub async fn start_with(binary: &Path, folder: &Path, change: impl FnOnce(&mut Command)) -> Result<Self> {
         let (rtmp, websocket, unified, admin) = (free_port()?, free_port()?, free_port()?, free_port()?);
-        let (quic, webtransport) = (free_udp_port()?, free_udp_port()?);
+        let (quic, webtransport, webtransport_fmp4) = (free_udp_port()?, free_udp_port()?, free_udp_port()?);
         let mut command = Command::new(binary);
         command.arg("serve").current_dir(folder).env("RUST_LOG", "warn").stdin(Stdio::null());
         let addresses = [
@@ -163,7 +165,7 @@ impl GatewayProcess {
             ("admin.address", admin),
             ("quic.address", quic),
             ("webtransport.address", webtransport),
-            ("webtransport.fmp4_address", (Ipv4Addr::LOCALHOST, 0).into()),
+            ("webtransport.fmp4_address", webtransport_fmp4),
         ];
         for (key, address) in addresses {
             command.args(["--set", &format!("{key}={address}")]);
@@ -181,7 +183,7 @@ impl GatewayProcess {
                 code = process.end() => anyhow::bail!("the gateway ended: {code:?}"),
             }
         }
-        Ok(Self { process, rtmp, websocket, unified, admin, quic, webtransport })
+        Ok(Self { process, rtmp, websocket, unified, admin, quic, webtransport, webtransport_fmp4 })
     }
 }
 

@@ -363,7 +363,7 @@ async fn watch_on(mut viewer: Viewer, progress: watch::Sender<Progress>, worst_d
                     stamp => format!("{:?} frame {stamp:?} after {last:?}", frame.track),
                 }
             }
-            Ok(Seen::Status(_) | Seen::Data(_)) => continue,
+            Ok(Seen::Status(_) | Seen::Data(_) | Seen::Packaged(_)) => continue,
             Ok(seen) => format!("{seen:?}"),
             Err(error) => format!("{error:#}"),
         };

@@ -64,12 +64,22 @@ impl Stamp {
 
     /// The stamp of an FLV video body.
     pub fn of_video(body: &[u8]) -> Option<Stamp> {
-        Self::decode(body.get(VIDEO_HEADER_LEN + SEI_HEADER_LEN..)?)
+        Self::of_picture(body.get(VIDEO_HEADER_LEN..)?)
     }
 
     /// The stamp of an FLV audio body.
     pub fn of_audio(body: &[u8]) -> Option<Stamp> {
-        Self::decode(body.get(AUDIO_HEADER_LEN..)?)
+        Self::of_sound(body.get(AUDIO_HEADER_LEN..)?)
+    }
+
+    /// The stamp of a video frame as the codec has it.
+    pub fn of_picture(frame: &[u8]) -> Option<Stamp> {
+        Self::decode(frame.get(SEI_HEADER_LEN..)?)
+    }
+
+    /// The stamp of an audio frame as the codec has it.
+    pub fn of_sound(frame: &[u8]) -> Option<Stamp> {
+        Self::decode(frame)
     }
 
     /// The first stamp in bytes of any form.

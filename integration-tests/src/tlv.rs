@@ -1,11 +1,17 @@
 //! A viewer of the dialects without flows: type, length, value over a WebSocket. Reads them by itself.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use bytes::{Buf, Bytes};
 
 use crate::websocket::{self, Incoming, WebSocket};
+
+/// Length of what is before a message's value.
+pub const HEADER_LEN: usize = 5;
 
 /// A dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +24,35 @@ pub enum Dialect {
     Stream,
 }
 
+impl Dialect {
+    /// Those that a viewer stays live by.
+    pub const ALL: [Self; 2] = [Self::Acknowledged, Self::Stream];
+
+    /// The name on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::Acknowledged => "websocket",
+            Dialect::Silent => "websocket-silent",
+            Dialect::Stream => "websocketstream",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Dialect {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|dialect| dialect.name() == text);
+        known.ok_or_else(|| format!("{text} is none of websocket, websocketstream"))
+    }
+}
+
 /// What the gateway sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
@@ -28,14 +63,14 @@ pub enum Message {
         /// The codec string.
         codec: String,
         /// `ftyp` and `moov`.
-        segment: Vec<u8>,
+        segment: Bytes,
     },
     /// A group begins with the next segment: its number, and its decode time in milliseconds.
     Keyframe(u64, u64),
     /// `moof` and `mdat` of video.
-    Segment(Vec<u8>),
+    Segment(Bytes),
     /// `moof` and `mdat` of audio.
-    Audio(Vec<u8>),
+    Audio(Bytes),
     /// JSON.
     Metadata(String),
 }
@@ -82,9 +117,9 @@ impl Viewer {
             }
             match self.socket.try_next()? {
                 Some(Incoming::Binary(range)) => {
-                    let bytes = self.socket.bytes(range).to_vec();
+                    let bytes = Bytes::copy_from_slice(self.socket.bytes(range));
                     self.received += bytes.len() as u64;
-                    self.read(&bytes)?;
+                    self.messages.extend(read(bytes)?);
                 }
                 Some(Incoming::Close(code)) => bail!("closed by the gateway: {code:?}"),
                 None => {
@@ -109,34 +144,34 @@ impl Viewer {
     pub fn received(&self) -> u64 {
         self.received
     }
-
-    fn read(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while !bytes.is_empty() {
-            let (&[kind, a, b, c, d], rest) = bytes.split_first_chunk().context("a cut header")?;
-            let (value, rest) =
-                rest.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize).context("a cut value")?;
-            self.messages.push_back(message(kind, value)?);
-            bytes = rest;
-        }
-        Ok(())
-    }
 }
 
-fn message(kind: u8, value: &[u8]) -> Result<Message> {
+/// Reads all messages of one of the transport's.
+///
+/// # Errors
+/// When one is cut, or is none that the gateway may send.
+pub fn read(mut bytes: Bytes) -> Result<Vec<Message>> {
+    let mut messages = Vec::new();
+    while bytes.has_remaining() {
+        let (kind, len) = (bytes.try_get_u8()?, bytes.try_get_u32()? as usize);
+        ensure!(bytes.len() >= len, "a cut value");
+        messages.push(message(kind, bytes.split_to(len))?);
+    }
+    Ok(messages)
+}
+
+fn message(kind: u8, mut value: Bytes) -> Result<Message> {
     Ok(match kind {
         1 => {
-            let (&[w, v, _, _, a, b, c, d], rest) = value.split_first_chunk().context("a cut INIT")?;
-            let len = u32::from_be_bytes([a, b, c, d]) as usize;
-            let (codec, segment) = rest.split_at_checked(len).context("a cut codec string")?;
-            let codec = String::from_utf8(codec.to_vec())?;
-            Message::Init { width: u16::from_be_bytes([w, v]), codec, segment: segment.to_vec() }
+            let (width, _height) = (value.try_get_u16()?, value.try_get_u16()?);
+            let len = value.try_get_u32()? as usize;
+            ensure!(value.len() >= len, "a cut codec string");
+            let codec = String::from_utf8(value.split_to(len).to_vec())?;
+            Message::Init { width, codec, segment: value }
         }
-        2 => Message::Segment(value.to_vec()),
-        3 => {
-            let (group, time) = value.split_first_chunk::<8>().context("a cut KEYFRAME")?;
-            Message::Keyframe(u64::from_be_bytes(*group), u64::from_be_bytes(time.try_into()?))
-        }
-        4 => Message::Audio(value.to_vec()),
+        2 => Message::Segment(value),
+        3 => Message::Keyframe(value.try_get_u64()?, value.try_get_u64()?),
+        4 => Message::Audio(value),
         5 => Message::Metadata(String::from_utf8(value.to_vec())?),
         kind => bail!("a message of type {kind} from the gateway"),
     })

@@ -1,10 +1,11 @@
 //! A viewer: connects, plays one stream and says what it saw.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use headwater::media::Track;
 use rml_amf0::Amf0Value;
 use tokio::time::timeout;
@@ -13,6 +14,7 @@ use crate::carrier::{Carrier, Dialer};
 use crate::clip::Tag;
 use crate::rtws::{Event, push_vlu};
 use crate::stamp::{Stamp, monotonic};
+use crate::tlv;
 use crate::transport::Transport;
 
 /// How long a test waits for anything: far beyond what is needed on a busy machine, and the end of a hang.
@@ -70,6 +72,8 @@ pub enum End {
 pub enum Seen<'a> {
     /// A media message.
     Frame(Frame<'a>),
+    /// Fragmented MP4.
+    Packaged(Vec<tlv::Message>),
     /// The `code` of an `onStatus`.
     Status(String),
     /// A data message's handler name (`onMetaData`).
@@ -85,6 +89,8 @@ pub struct Viewer {
     carrier: Carrier,
     /// Tracks by flow.
     tracks: HashMap<u64, Track>,
+    /// Flows of fragmented MP4.
+    packaged: HashSet<u64>,
     server_control: Option<u64>,
     /// Our message stream.
     stream: u64,
@@ -138,7 +144,14 @@ impl Viewer {
     async fn ask(dialer: &Dialer, server: SocketAddr, stream: &str, command: &str) -> Result<Self> {
         let (app, name) = stream.split_once('/').context("a stream is app/name")?;
         let carrier = dialer.connect(server, app).await?;
-        let mut viewer = Self { carrier, tracks: HashMap::new(), server_control: None, stream: 0, sends: [false; 2] };
+        let mut viewer = Self {
+            carrier,
+            tracks: HashMap::new(),
+            packaged: HashSet::new(),
+            server_control: None,
+            stream: 0,
+            sends: [false; 2],
+        };
         viewer.converse(&format!("ws://{server}/{app}"), app, command, name).await?;
         Ok(viewer)
     }
@@ -154,6 +167,10 @@ impl Viewer {
                 Err(end) => return Ok(Seen::Ended(end)),
             };
             match event {
+                Event::Message { flow } if self.packaged.contains(&flow) => {
+                    let message = Bytes::copy_from_slice(self.carrier.payload(flow));
+                    return Ok(Seen::Packaged(tlv::read(message)?));
+                }
                 Event::Message { flow } => {
                     let message = self.carrier.payload(flow);
                     let (kind, timestamp, body) = split(message)?;
@@ -274,18 +291,25 @@ impl Viewer {
         }
     }
 
-    /// Checks what a flow is for: `TC`, and an answer to our control flow.
+    /// Checks what a flow is for: `TC` or `TLV`, and an answer to our control flow.
     fn opened(&mut self, flow: u64) -> Result<()> {
         let (metadata, answers) = self.carrier.opened_with(flow).context("just opened")?;
-        let Some(stream) = metadata.strip_prefix(b"TC\x04") else { bail!("flow metadata {metadata:02x?}") };
         ensure!(answers == Some(CONTROL), "flow {flow} answers {answers:?}, not our control flow");
-        if stream == [0] {
-            ensure!(self.server_control.is_none(), "a second control flow");
-            self.server_control = Some(flow);
-        } else {
-            ensure!(self.server_control.is_some(), "a stream's flow before the control flow");
-            self.carrier.set_receive_buffer(flow, STREAM_RECEIVE_BUFFER);
+        match metadata {
+            b"TC\x04\x00" => {
+                ensure!(self.server_control.is_none(), "a second control flow");
+                self.server_control = Some(flow);
+                return Ok(());
+            }
+            [b'T', b'C', 4, ..] => {}
+            [b'T', b'L', b'V', track, ..] => {
+                self.tracks.insert(flow, if *track == 1 { Track::Video } else { Track::Audio });
+                self.packaged.insert(flow);
+            }
+            _ => bail!("flow metadata {metadata:02x?}"),
         }
+        ensure!(self.server_control.is_some(), "a stream's flow before the control flow");
+        self.carrier.set_receive_buffer(flow, STREAM_RECEIVE_BUFFER);
         Ok(())
     }
 }
@@ -319,6 +343,8 @@ impl Kept {
 pub struct Record {
     /// Media messages, in order.
     pub frames: Vec<Kept>,
+    /// Messages of fragmented MP4, in order.
+    pub packaged: Vec<tlv::Message>,
     /// Status codes, in order.
     pub statuses: Vec<String>,
     /// Names of data messages, in order.
@@ -353,6 +379,7 @@ impl Record {
                 let kept = Kept { track, kind, timestamp, body: body.to_vec(), stamp, received: monotonic() };
                 self.frames.push(kept);
             }
+            Seen::Packaged(messages) => self.packaged.extend(messages),
             Seen::Status(code) => self.statuses.push(code),
             Seen::Data(name) => self.data.push(name),
             Seen::Gap(track, messages) => self.gaps.push((track, messages)),
@@ -400,10 +427,11 @@ impl Recorder {
         };
         let watched = timeout(PATIENCE, watch).await.context("took too long").flatten();
         watched.with_context(|| {
-            let Record { frames, statuses, data, gaps, end } = &self.record;
+            let Record { frames, packaged, statuses, data, gaps, end } = &self.record;
             let last = frames.last().map(|frame| (frame.kind, frame.timestamp));
             let count = frames.len();
-            format!("seen: {count} frames, last {last:?}, {statuses:?}, {data:?}, gaps {gaps:?}, end {end:?}")
+            let messages = packaged.len();
+            format!("seen: {count} frames, last {last:?}, {messages} messages of fMP4, {statuses:?}, {data:?}, gaps {gaps:?}, end {end:?}")
         })?;
         Ok(&self.record)
     }

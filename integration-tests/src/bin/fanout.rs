@@ -15,6 +15,13 @@
 //! the gateway's memory is read again so long after: it should have given back what they took, once its idle limits have passed
 //! (30 s over QUIC, 60 s over WebSocket).
 //!
+//! Raw against fragmented MP4, one frame a segment against three:
+//!
+//! ```text
+//! cargo run --release -p integration-tests --bin fanout -- \
+//!     --baselines none --transports ws,ws-fmp4,websocket,wt,wt-fmp4 --segment-frames 1,3 --viewers 200 --seconds 8 --json FILE
+//! ```
+//!
 //! Raw TCP and raw rustls servers that only send are measured in the same run. They keep nothing for viewers that join, so
 //! their time to the first key frame is the stream's business.
 
@@ -27,6 +34,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
+use headwater::delivery::Format;
 use integration_tests::clip::{Clip, Live, SentLog, Stamps};
 use integration_tests::fanout::{Baseline, FirstKey, Stall, Subject, Watched, baseline, viewers};
 use integration_tests::process::{GatewayProcess, Process, built_gateway};
@@ -52,9 +60,12 @@ const RSS_EVERY: Duration = Duration::from_millis(250);
 #[derive(Parser)]
 #[command(about = "What a viewer costs")]
 struct Arguments {
-    /// Transports to the gateway's viewers: ws, wss, quic, wt.
-    #[arg(long, value_delimiter = ',', default_value = "ws,wss")]
-    transports: Vec<Transport>,
+    /// Transports to the gateway's viewers: ws, wss, quic, wt; with fragmented MP4 ws-fmp4 and so on; websocket, websocketstream.
+    #[arg(long, value_delimiter = ',', default_value = "ws,wss", value_parser = of_gateway)]
+    transports: Vec<Subject>,
+    /// Frames of a segment of fragmented MP4; each number is measured.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    segment_frames: Vec<usize>,
     /// Baselines: tcp, tcp-gathered, tls, bare-quic, bare-quic-groups; or none.
     #[arg(long, value_delimiter = ',', default_value = "tcp,tcp-gathered,tls", value_parser = baseline_or_none)]
     baselines: Vec<Option<Baseline>>,
@@ -97,7 +108,12 @@ enum Role {
 #[derive(Serialize)]
 struct Outcome {
     transport: String,
+    /// Of fragmented MP4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment_frames: Option<usize>,
     viewers: usize,
+    /// Bytes of messages that a viewer gets.
+    kbit_per_viewer_second: f64,
     cpu_ms_per_viewer_second: f64,
     rss_kb_per_viewer: f64,
     delay_ms_p50: f64,
@@ -152,6 +168,7 @@ struct Measured {
 #[derive(Clone, Copy)]
 struct Plan {
     subject: Subject,
+    segment_frames: Option<usize>,
     viewers: usize,
     length: Duration,
     stalled: usize,
@@ -161,6 +178,11 @@ struct Plan {
 
 fn baseline_or_none(text: &str) -> Result<Option<Baseline>, String> {
     if text == "none" { Ok(None) } else { text.parse().map(Some) }
+}
+
+fn of_gateway(text: &str) -> Result<Subject, String> {
+    let subject = text.parse()?;
+    if let Subject::Baseline(_) = subject { Err(format!("{text} is a baseline")) } else { Ok(subject) }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -188,14 +210,20 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
     allow_many_sockets()?;
     let mut json = arguments.json.as_ref().map(File::create).transpose()?;
     println!(
-        "transport      viewers  CPU ms/viewer·s  RSS kB/viewer  delay ms p50     p99  frames sent     lost  join ms p50"
+        "transport         viewers  CPU ms/viewer·s  RSS kB/viewer  kbit/viewer·s  delay ms p50     p99  frames sent     lost  join ms p50"
     );
     let baselines = arguments.baselines.iter().flatten().copied().map(Subject::Baseline);
-    for subject in baselines.chain(arguments.transports.iter().copied().map(Subject::Gateway)) {
-        for viewers in arguments.viewers.iter().copied() {
-            let is_gateway = matches!(subject, Subject::Gateway(_));
+    for subject in baselines.chain(arguments.transports.iter().copied()) {
+        let segment_frames = match subject.format() {
+            Some(Format::Fmp4) => arguments.segment_frames.iter().copied().map(Some).collect(),
+            Some(Format::Raw) | None => vec![None],
+        };
+        let cases = segment_frames.into_iter().flat_map(|frames| arguments.viewers.iter().map(move |&n| (frames, n)));
+        for (segment_frames, viewers) in cases {
+            let is_gateway = subject.format().is_some();
             let plan = Plan {
                 subject,
+                segment_frames,
                 viewers,
                 length: Duration::from_secs(arguments.seconds),
                 stalled: if is_gateway { arguments.stalled } else { 0 },
@@ -206,9 +234,11 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
             let measured = measure(&gateway, plan).await.with_context(|| format!("{subject}, {viewers} viewers"))?;
             let Measured { outcome, stall, vanish } = measured;
             println!(
-                "{subject:14} {viewers:7} {:16.3} {:14.1} {:13.2} {:7.2} {:12} {:8} {:12.1}",
+                "{:17} {viewers:7} {:16.3} {:14.1} {:14.1} {:13.2} {:7.2} {:12} {:8} {:12.1}",
+                segment_frames.map_or_else(|| subject.to_string(), |frames| format!("{subject} ×{frames}")),
                 outcome.cpu_ms_per_viewer_second,
                 outcome.rss_kb_per_viewer,
+                outcome.kbit_per_viewer_second,
                 outcome.delay_ms_p50,
                 outcome.delay_ms_p99,
                 outcome.frames_sent,
@@ -274,7 +304,7 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<Measured> {
     ensure!(plan.viewers > plan.stalled, "a measurement needs a viewer that reads");
     ensure!(plan.stalled == 0 || plan.length > plan.stall, "a stall needs time before and after it");
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
-    let Subject::Gateway(transport) = plan.subject else {
+    if let Subject::Baseline(_) = plan.subject {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["baseline", &plan.subject.to_string()]).stdout(Stdio::piped());
         let mut process = Process::start(&mut command)?;
@@ -284,12 +314,22 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<Measured> {
         let outcome = watch(&process, server.parse()?, plan, &publisher.log).await?;
         publisher.stop().await?;
         return Ok(outcome);
-    };
+    }
     let folder = std::env::temp_dir().join(format!("headwater-fanout-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let gateway = GatewayProcess::start(gateway, &folder).await?;
+    let gateway = GatewayProcess::start_with(gateway, &folder, |command| {
+        if let Some(frames) = plan.segment_frames {
+            command.args(["--set", &format!("delivery.segment_frames={frames}")]);
+        }
+    });
+    let gateway = gateway.await?;
+    let address = match plan.subject {
+        Subject::Gateway(Transport::WebTransport, Format::Fmp4) => gateway.webtransport_fmp4,
+        Subject::Gateway(transport, _) => gateway.address(transport),
+        Subject::Flowless(_) | Subject::Baseline(_) => gateway.websocket,
+    };
     let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
-    let outcome = watch(&gateway.process, gateway.address(transport), plan, &publisher.log()).await?;
+    let outcome = watch(&gateway.process, address, plan, &publisher.log()).await?;
     publisher.stop().await?;
     gateway.process.terminate().await?;
     std::fs::remove_dir_all(&folder)?;
@@ -298,7 +338,7 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<Measured> {
 
 /// Lets the viewers' process watch a server that has its publisher already.
 async fn watch(server: &Process, address: SocketAddr, plan: Plan, log: &SentLog) -> Result<Measured> {
-    let Plan { subject, viewers, length, stalled, .. } = plan;
+    let Plan { subject, segment_frames, viewers, length, stalled, .. } = plan;
     sleep(FILL).await;
     let empty_rss = server.rss_kb()?;
     let mut command = Command::new(std::env::current_exe()?);
@@ -357,7 +397,12 @@ async fn watch(server: &Process, address: SocketAddr, plan: Plan, log: &SentLog)
     });
     let outcome = Outcome {
         transport: subject.to_string(),
+        segment_frames,
         viewers,
+        kbit_per_viewer_second: watched.bytes_received as f64 * 8.0
+            / 1e3
+            / length.as_secs_f64()
+            / (viewers - stalled) as f64,
         cpu_ms_per_viewer_second: cpu * 1e3 / viewers as f64,
         rss_kb_per_viewer: (rss as f64 - empty_rss as f64) / viewers as f64,
         delay_ms_p50: watched.delay_ms_p50,

@@ -1,7 +1,7 @@
 //! The fan-out benchmark's parts: the viewers' process and the servers that do nothing but send.
 //!
 //! ```text
-//! this process: publisher ── RTMP ──▶ gateway   ── RTWebSocket ────────────▶ viewers' process
+//! this process: publisher ── RTMP ──▶ gateway   ── as they ask ────────────▶ viewers' process
 //!               publisher ── TCP ───▶ baseline  ── length and message ─────▶ viewers' process
 //! ```
 
@@ -13,15 +13,22 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use headwater::delivery::Format;
 use serde::{Deserialize, Serialize};
 
+use crate::tlv::Dialect;
 use crate::transport::Transport;
+
+/// Behind the name of a transport: fragmented MP4 over it.
+const FMP4: &str = "-fmp4";
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// The gateway, its viewers over this transport.
-    Gateway(Transport),
+    /// The gateway, its viewers over this transport, in this form.
+    Gateway(Transport, Format),
+    /// The gateway, its viewers without flows.
+    Flowless(Dialect),
     /// What the transport alone costs.
     Baseline(Baseline),
 }
@@ -56,12 +63,25 @@ impl Baseline {
     }
 }
 
+impl Subject {
+    /// What is delivered, if it's the gateway that does.
+    pub fn format(self) -> Option<Format> {
+        match self {
+            Subject::Gateway(_, format) => Some(format),
+            Subject::Flowless(_) => Some(Format::Fmp4),
+            Subject::Baseline(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Subject::Gateway(transport) => transport.name(),
-            Subject::Baseline(baseline) => baseline.name(),
-        })
+        match self {
+            Subject::Gateway(transport, Format::Raw) => transport.fmt(f),
+            Subject::Gateway(transport, Format::Fmp4) => f.pad(&format!("{transport}{FMP4}")),
+            Subject::Flowless(dialect) => dialect.fmt(f),
+            Subject::Baseline(baseline) => f.pad(baseline.name()),
+        }
     }
 }
 
@@ -78,7 +98,12 @@ impl FromStr for Subject {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Subject::Gateway).or_else(|_| text.parse().map(Subject::Baseline))
+        if let Some(transport) = text.strip_suffix(FMP4) {
+            return transport.parse().map(|transport| Subject::Gateway(transport, Format::Fmp4));
+        }
+        let of_gateway = text.parse().map(|transport| Subject::Gateway(transport, Format::Raw));
+        let flowless = |_| text.parse().map(Subject::Flowless);
+        of_gateway.or_else(flowless).or_else(|_: String| text.parse().map(Subject::Baseline))
     }
 }
 
@@ -87,6 +112,8 @@ impl FromStr for Subject {
 pub struct Watched {
     /// Frames that were sent inside the window and came, of all viewers together.
     pub frames_received: u64,
+    /// Bytes of the messages that they came in.
+    pub bytes_received: u64,
     /// From the publisher's write to the viewer's read, ms.
     pub delay_ms_p50: f64,
     /// As above.

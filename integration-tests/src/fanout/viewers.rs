@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
-use headwater::media::Track;
+use headwater::delivery::Format;
+use headwater::media::{MESSAGE_HEADER_LEN, Track};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
@@ -19,7 +20,10 @@ use tokio_rustls::TlsConnector;
 use super::{Baseline, FirstKey, Stall, Stalled, Subject, Watched};
 use crate::bundle;
 use crate::carrier::Dialer;
+use crate::fragment::Fragment;
 use crate::stamp::{Stamp, monotonic};
+use crate::tlv::{self, Dialect, Message};
+use crate::transport::Transport;
 use crate::viewer::{Frame, Kind, PATIENCE, Seen, Viewer, kind_of};
 
 /// Between two viewers' joining: 200 at once would measure the handshakes of the others.
@@ -35,6 +39,7 @@ struct Tally {
     window: Cell<Option<(Duration, Duration)>>,
     joined: Cell<usize>,
     received: Cell<u64>,
+    bytes: Cell<u64>,
     delay_us: RefCell<Histogram<u64>>,
     join_us: RefCell<Histogram<u64>>,
     stall: Cell<Option<Stall>>,
@@ -48,8 +53,19 @@ struct Tally {
 #[derive(Clone)]
 enum Way {
     Gateway(Dialer),
+    Flowless(Dialect),
     Baseline(Baseline),
     BareQuic(quinn::Endpoint),
+}
+
+/// A frame that has come.
+#[derive(Clone, Copy)]
+struct Arrival {
+    /// A video frame that starts a group.
+    is_key: bool,
+    stamp: Option<Stamp>,
+    /// Bytes of its message; of a segment's frames, the first has all.
+    len: usize,
 }
 
 /// What a viewer got when it read again.
@@ -71,6 +87,7 @@ pub async fn watch(subject: Subject, server: SocketAddr, stream: &str, count: us
         window: Cell::new(None),
         joined: Cell::new(0),
         received: Cell::new(0),
+        bytes: Cell::new(0),
         delay_us: histogram()?,
         join_us: histogram()?,
         stall: Cell::new(None),
@@ -78,6 +95,13 @@ pub async fn watch(subject: Subject, server: SocketAddr, stream: &str, count: us
         during_us: histogram()?,
         catching_up: RefCell::new(vec![CatchingUp::default(); stalled]),
     });
+    // Of the others the path or the port says it.
+    let query = match subject {
+        Subject::Gateway(Transport::WebTransport, _) | Subject::Gateway(_, Format::Raw) => "",
+        Subject::Gateway(_, Format::Fmp4) => "?format=fmp4",
+        Subject::Flowless(_) | Subject::Baseline(_) => "",
+    };
+    let stream = format!("{stream}{query}");
     let local = LocalSet::new();
     let mut viewers = JoinSet::new();
     let watched = async {
@@ -86,13 +110,7 @@ pub async fn watch(subject: Subject, server: SocketAddr, stream: &str, count: us
             if n % VIEWERS_A_SOCKET == 0 && n > 0 {
                 way = Way::new(subject)?;
             }
-            viewers.spawn_local(viewer(
-                way.clone(),
-                server,
-                stream.to_owned(),
-                (n < stalled).then_some(n),
-                tally.clone(),
-            ));
+            viewers.spawn_local(viewer(way.clone(), server, stream.clone(), (n < stalled).then_some(n), tally.clone()));
             sleep(STAGGER).await;
         }
         let all_joined = async {
@@ -133,7 +151,8 @@ async fn next_line() -> Result<Option<String>> {
 impl Way {
     fn new(subject: Subject) -> Result<Self> {
         Ok(match subject {
-            Subject::Gateway(transport) => Self::Gateway(Dialer::new(transport)?),
+            Subject::Gateway(transport, format) => Self::Gateway(Dialer::for_format(transport, format)?),
+            Subject::Flowless(dialect) => Self::Flowless(dialect),
             Subject::Baseline(Baseline::Quic | Baseline::QuicGroups) => Self::BareQuic(bundle::quic_endpoint()?),
             Subject::Baseline(baseline) => Self::Baseline(baseline),
         })
@@ -146,6 +165,7 @@ impl Tally {
             |histogram: &RefCell<Histogram<u64>>, quantile| histogram.borrow().value_at_quantile(quantile) as f64 / 1e3;
         Watched {
             frames_received: self.received.get(),
+            bytes_received: self.bytes.get(),
             delay_ms_p50: milliseconds(&self.delay_us, 0.5),
             delay_ms_p99: milliseconds(&self.delay_us, 0.99),
             join_ms_p50: milliseconds(&self.join_us, 0.5),
@@ -169,18 +189,17 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
     let start = monotonic();
     let mut joined = false;
     let shared = tally.clone();
-    let mut count = move |frame: &Frame<'_>| {
+    let mut count = move |arrival: Arrival| {
         let now = monotonic();
-        if !joined && frame.kind == Kind::Key {
+        if !joined && arrival.is_key {
             joined = true;
             tally.joined.update(|joined| joined + 1);
             tally.join_us.borrow_mut().saturating_record((now - start).as_micros() as u64);
         }
-        let stamp = if frame.track == Track::Video { Stamp::of_video(frame.body) } else { Stamp::of_audio(frame.body) };
-        let Some(stamp) = stamp else { return };
+        let Some(stamp) = arrival.stamp else { return };
         if let Some(n) = stalls {
             if let Some(stall) = tally.stall.get() {
-                tally.catching_up.borrow_mut()[n].count(stall, now, stamp, frame);
+                tally.catching_up.borrow_mut()[n].count(stall, now, stamp, arrival);
             }
             return;
         }
@@ -189,6 +208,7 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
         {
             let delay_us = now.saturating_sub(stamp.sent).as_micros() as u64;
             tally.received.update(|received| received + 1);
+            tally.bytes.update(|bytes| bytes + arrival.len as u64);
             tally.delay_us.borrow_mut().saturating_record(delay_us);
             match tally.stall.get() {
                 Some(stall) if stamp.sent < stall.from => tally.before_us.borrow_mut().saturating_record(delay_us),
@@ -201,16 +221,20 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
         Way::Gateway(dialer) => {
             let mut viewer = Viewer::play_by(&dialer, server, &stream).await?;
             loop {
-                if let (Some(_), Some(stall)) = (stalls, shared.stall.get())
-                    && (stall.from..stall.to).contains(&monotonic())
-                {
-                    sleep(stall.to.saturating_sub(monotonic())).await;
-                }
+                stand_still(stalls, &shared).await;
                 match viewer.next().await? {
-                    Seen::Frame(frame) => count(&frame),
+                    Seen::Frame(frame) => count(Arrival::of(&frame)),
+                    Seen::Packaged(messages) => arrivals(&messages, &mut count)?,
                     Seen::Ended(end) => bail!("{end:?}"),
                     Seen::Status(_) | Seen::Data(_) | Seen::Gap(..) => {}
                 }
+            }
+        }
+        Way::Flowless(dialect) => {
+            let mut viewer = tlv::Viewer::play(server, dialect, &stream).await?;
+            loop {
+                stand_still(stalls, &shared).await;
+                arrivals(&[viewer.next().await?], &mut count)?;
             }
         }
         Way::BareQuic(endpoint) => {
@@ -221,7 +245,7 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
                 tokio::select! {
                     stream = connection.accept_uni() => {
                         let count = count.clone();
-                        streams.spawn_local(read_frames(stream?, move |frame| (count.borrow_mut())(frame)));
+                        streams.spawn_local(read_frames(stream?, move |arrival| (count.borrow_mut())(arrival)));
                     }
                     // A group has ended.
                     Some(_) = streams.join_next() => {}
@@ -237,14 +261,47 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
     }
 }
 
+/// Waits until the stall is over, if there is one and the viewer is among those that stall.
+async fn stand_still(stalls: Option<usize>, tally: &Tally) {
+    if let (Some(_), Some(stall)) = (stalls, tally.stall.get())
+        && (stall.from..stall.to).contains(&monotonic())
+    {
+        sleep(stall.to.saturating_sub(monotonic())).await;
+    }
+}
+
+/// Counts the frames of segments.
+fn arrivals(messages: &[Message], count: &mut impl FnMut(Arrival)) -> Result<()> {
+    for message in messages {
+        let (track, segment) = match message {
+            Message::Segment(segment) => (Track::Video, segment),
+            Message::Audio(segment) => (Track::Audio, segment),
+            Message::Init { .. } | Message::Keyframe(..) | Message::Metadata(_) => continue,
+        };
+        let mut len = tlv::HEADER_LEN + segment.len();
+        for sample in Fragment::read(segment)?.samples {
+            let is_key = track == Track::Video && sample.is_sync;
+            count(Arrival { is_key, stamp: sample.stamp(track), len: std::mem::take(&mut len) });
+        }
+    }
+    Ok(())
+}
+
+impl Arrival {
+    fn of(frame: &Frame<'_>) -> Self {
+        let stamp = if frame.track == Track::Video { Stamp::of_video(frame.body) } else { Stamp::of_audio(frame.body) };
+        Self { is_key: frame.kind == Kind::Key, stamp, len: MESSAGE_HEADER_LEN + frame.body.len() }
+    }
+}
+
 impl CatchingUp {
-    fn count(&mut self, stall: Stall, now: Duration, stamp: Stamp, frame: &Frame<'_>) {
+    fn count(&mut self, stall: Stall, now: Duration, stamp: Stamp, arrival: Arrival) {
         if now < stall.to {
             return;
         }
         if stamp.sent < stall.to {
-            self.stale_bytes += frame.body.len() as u64;
-        } else if self.first_key.is_none() && frame.kind == Kind::Key {
+            self.stale_bytes += arrival.len as u64;
+        } else if self.first_key.is_none() && arrival.is_key {
             let milliseconds = |since: Duration| (now - since).as_secs_f64() * 1e3;
             let (after_ms, delay_ms) = (milliseconds(stall.to), milliseconds(stamp.sent));
             self.first_key = Some(FirstKey { sequence: stamp.sequence, after_ms, delay_ms });
@@ -253,7 +310,7 @@ impl CatchingUp {
 }
 
 /// Reads a baseline's frames.
-async fn read_frames(mut socket: impl AsyncRead + Unpin, mut count: impl FnMut(&Frame<'_>)) -> Result<()> {
+async fn read_frames(mut socket: impl AsyncRead + Unpin, mut count: impl FnMut(Arrival)) -> Result<()> {
     let mut buffer = vec![0; 128 << 10];
     let mut filled = 0;
     loop {
@@ -266,7 +323,7 @@ async fn read_frames(mut socket: impl AsyncRead + Unpin, mut count: impl FnMut(&
         {
             let (&kind, body) = (message.first().context("empty")?, message.get(5..).context("short")?);
             let track = if kind == 8 { Track::Audio } else { Track::Video };
-            count(&Frame { track, kind: kind_of(track, body), timestamp: 0, body });
+            count(Arrival::of(&Frame { track, kind: kind_of(track, body), timestamp: 0, body }));
             rest = after;
         }
         let left = rest.len();

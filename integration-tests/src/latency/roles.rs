@@ -105,7 +105,10 @@ async fn follow(way: Way, gateway: SocketAddr, seen: &mut Seen, joined: &watch::
                         add(class, of(frame.body), frame.body.len());
                     }
                     viewer::Seen::Ended(end) => bail!("{end:?}"),
-                    viewer::Seen::Status(_) | viewer::Seen::Data(_) | viewer::Seen::Gap(..) => {}
+                    viewer::Seen::Packaged(_)
+                    | viewer::Seen::Status(_)
+                    | viewer::Seen::Data(_)
+                    | viewer::Seen::Gap(..) => {}
                 }
             }
         }

@@ -192,7 +192,7 @@ async fn watch(server: SocketAddr, stream: String, tally: Rc<Tally>) -> Result<(
             }
             Seen::Gap(_, messages) => tally.gaps_named.update(|named| named + messages),
             Seen::Ended(end) => bail!("{end:?}"),
-            Seen::Status(_) | Seen::Data(_) => {}
+            Seen::Status(_) | Seen::Data(_) | Seen::Packaged(_) => {}
         }
     }
 }
