@@ -1,56 +1,82 @@
-//! Viewers without flows get the stream as files that FFmpeg plays, and stay live.
+//! Viewers of fragmented MP4 get the stream as files that FFmpeg plays, with flows or without, and stay live.
 
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use headwater::delivery::Format;
 use headwater::media::Track;
+use integration_tests::carrier::Dialer;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::ffprobe::{decode, probe};
-use integration_tests::gateway::{gateway, gateway_with};
+use integration_tests::gateway::{Running, gateway, gateway_with};
 use integration_tests::publisher::Publisher;
 use integration_tests::tlv::{Dialect, Message, Viewer};
-use integration_tests::viewer::PATIENCE;
+use integration_tests::transport::Transport;
+use integration_tests::viewer::{self, PATIENCE, Seen};
 use tempfile::tempdir;
 use tokio::time::timeout;
 
 /// What the gateway lets be unacknowledged.
 const WINDOW: u64 = 2_500_000;
 
+/// Where messages come from.
+enum Source {
+    Flowless(Viewer),
+    Flows(viewer::Viewer),
+}
+
+impl Source {
+    /// The next ones. Where there are flows, a status is as metadata.
+    async fn next(&mut self) -> Result<Vec<Message>> {
+        match self {
+            Source::Flowless(viewer) => Ok(vec![next(viewer).await?]),
+            Source::Flows(viewer) => match timeout(PATIENCE, viewer.next()).await.context("nothing comes")?? {
+                Seen::Packaged(messages) => Ok(messages),
+                Seen::Status(code) => Ok(vec![Message::Metadata(code)]),
+                Seen::Data(_) => Ok(vec![]),
+                seen => bail!("{seen:?}"),
+            },
+        }
+    }
+}
+
 async fn next(viewer: &mut Viewer) -> Result<Message> {
     timeout(PATIENCE, viewer.next()).await.context("nothing comes")?
 }
 
 /// A viewer's files, of sound and of pictures, played for `seconds` of 30 pictures, and its metadata.
-async fn files(viewer: &mut Viewer, seconds: usize) -> Result<([Vec<u8>; 2], Vec<String>)> {
+async fn files(source: &mut Source, seconds: usize) -> Result<([Vec<u8>; 2], Vec<String>)> {
     let (mut audio, mut video, mut metadata, mut pictures) = (vec![], vec![], vec![], 0);
     while pictures < seconds * 30 {
-        match next(viewer).await? {
-            Message::Init { width: 0, segment, codec } => {
-                assert_eq!(codec, "mp4a.40.2");
-                audio.extend(segment);
+        for message in source.next().await? {
+            match message {
+                Message::Init { width: 0, segment, codec } => {
+                    assert_eq!(codec, "mp4a.40.2");
+                    audio.extend(segment);
+                }
+                Message::Init { segment, codec, .. } => {
+                    assert_eq!(codec, "avc1.4d401f");
+                    video.extend(segment);
+                }
+                Message::Segment(segment) => {
+                    video.extend(segment);
+                    pictures += 1;
+                }
+                Message::Audio(segment) => audio.extend(segment),
+                Message::Metadata(text) => metadata.push(text),
+                Message::Keyframe(..) => {}
             }
-            Message::Init { segment, codec, .. } => {
-                assert_eq!(codec, "avc1.4d401f");
-                video.extend(segment);
-            }
-            Message::Segment(segment) => {
-                video.extend(segment);
-                pictures += 1;
-            }
-            Message::Audio(segment) => audio.extend(segment),
-            Message::Metadata(text) => metadata.push(text),
-            Message::Keyframe(..) => {}
         }
     }
     Ok(([audio, video], metadata))
 }
 
-async fn ffmpeg_plays(dialect: Dialect) -> Result<()> {
+async fn ffmpeg_plays(play: impl AsyncFnOnce(&Running, &str) -> Result<Source>) -> Result<()> {
     let gateway = gateway().await?;
     let publisher = Publisher::start(gateway.rtmp, "live/files", Live::new(Clip::demo()?, Stamps::None, 7000)).await?;
-    let mut viewer = Viewer::play(gateway.websocket, dialect, "live/files").await?;
-    let ([audio, video], metadata) = files(&mut viewer, 3).await?;
+    let mut source = play(&gateway, "live/files").await?;
+    let ([audio, video], metadata) = files(&mut source, 3).await?;
     let codes = ["NetStream.Play.Start", "NetStream.Play.PublishNotify"];
     for code in codes {
         assert!(metadata.iter().any(|text| text.contains(code)), "{code} is not in {metadata:?}");
@@ -74,12 +100,45 @@ async fn ffmpeg_plays(dialect: Dialect) -> Result<()> {
 
 #[tokio::test]
 async fn ffmpeg_plays_what_standard_websocket_carries() -> Result<()> {
-    ffmpeg_plays(Dialect::Acknowledged).await
+    ffmpeg_plays(async |gateway, stream| {
+        Ok(Source::Flowless(Viewer::play(gateway.websocket, Dialect::Acknowledged, stream).await?))
+    })
+    .await
 }
 
 #[tokio::test]
 async fn ffmpeg_plays_what_websocketstream_carries() -> Result<()> {
-    ffmpeg_plays(Dialect::Stream).await
+    ffmpeg_plays(async |gateway, stream| {
+        Ok(Source::Flowless(Viewer::play(gateway.websocket, Dialect::Stream, stream).await?))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn ffmpeg_plays_what_native_quic_carries() -> Result<()> {
+    ffmpeg_plays(async |gateway, stream| {
+        let stream = format!("{stream}?format=fmp4");
+        Ok(Source::Flows(viewer::Viewer::play(gateway.quic, Transport::Quic, &stream).await?))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn ffmpeg_plays_what_webtransport_carries_on_its_port_for_fmp4() -> Result<()> {
+    ffmpeg_plays(async |gateway, stream| {
+        let dialer = Dialer::for_format(Transport::WebTransport, Format::Fmp4)?;
+        Ok(Source::Flows(viewer::Viewer::play_by(&dialer, gateway.webtransport_fmp4, stream).await?))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn ffmpeg_plays_what_rtwebsocket_carries() -> Result<()> {
+    ffmpeg_plays(async |gateway, stream| {
+        let stream = format!("{stream}?format=fmp4");
+        Ok(Source::Flows(viewer::Viewer::play(gateway.websocket, Transport::Ws, &stream).await?))
+    })
+    .await
 }
 
 #[tokio::test]
