@@ -1,7 +1,7 @@
 //! The ports: accepts connections, finds out what they speak and hands each to the module that serves it.
 //!
-//! Invariant: one task owns one connection, from its first byte to its last. Tasks are spawned in [`tcp`] only, into a set
-//! that is drained at shutdown; the answers of one HTTP/2 connection are tasks too, in a set of that connection.
+//! Invariant: one task owns one connection, from its first byte to its last. Tasks are spawned in [`tcp`] and
+//! [`udp`] only, each into a set that is drained at shutdown; the answers of one HTTP/2 connection are tasks too, in a set of that connection.
 
 pub mod admin;
 mod connection;
