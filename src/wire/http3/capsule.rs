@@ -2,7 +2,7 @@
 //!
 //! | what | specification |
 //! |---|---|
-//! | frames on a request's stream | RFC 9114 §4.1, §7.1 |
+//! | frames on a CONNECT request's stream | RFC 9114 §4.4, §7.1 |
 //! | capsules in DATA | RFC 9297 §3.2 |
 //! | CLOSE_WEBTRANSPORT_SESSION | draft-ietf-webtrans-http3-02 §5 |
 //!
@@ -113,12 +113,16 @@ impl Reader {
                         return Ok(Some(close));
                     }
                 }
-                FrameType::Headers | FrameType::Unknown => {
+                FrameType::Unknown => {
                     check(len, MAX_LEN)?;
                     let skipped = take(&mut input, len).len();
                     self.frame.advance(skipped);
                 }
-                FrameType::Settings | FrameType::Control | FrameType::Forbidden | FrameType::WebTransport => {
+                FrameType::Headers
+                | FrameType::Settings
+                | FrameType::Control
+                | FrameType::Forbidden
+                | FrameType::WebTransport => {
                     return Err(CapsuleError::Frame);
                 }
             }

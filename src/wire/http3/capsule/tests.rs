@@ -80,8 +80,8 @@ fn an_end_of_a_length_that_none_has_is_refused() {
 }
 
 #[test]
-fn frames_of_the_control_stream_are_refused() {
-    for kind in [0x03, 0x04, 0x05, 0x07, 0x0d, 0x41] {
+fn frames_that_are_known_and_hold_no_data_are_refused() {
+    for kind in [0x01, 0x03, 0x04, 0x05, 0x07, 0x0d, 0x41] {
         assert_eq!(read(&record(kind, b"?")), Err(CapsuleError::Frame), "{kind:x}");
     }
 }
