@@ -50,6 +50,19 @@ async fn pages_come_before_and_beside_a_session() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_answer_without_its_body_tells_the_body_s_length_or_none() -> Result<()> {
+    let gateway = gateway().await?;
+    let client = Http3::connect(gateway.webtransport).await?;
+    let ask = [(":method", "HEAD"), (":scheme", "https"), (":authority", "localhost"), (":path", "/no")];
+    let answer = client.answer(&ask).await?;
+    ensure!(has(&answer, "content-length\x0210"), "{}", String::from_utf8_lossy(&answer));
+    let known = [(":method", "GET"), ask[1], ask[2], (":path", "/player/index.js"), ("if-none-match", "*")];
+    let answer = client.answer(&known).await?;
+    ensure!(has(&answer, "304") && !has(&answer, "content-length"), "{}", String::from_utf8_lossy(&answer));
+    gateway.stop().await
+}
+
+#[tokio::test]
 async fn lanes_name_the_session_by_its_whole_stream_number() -> Result<()> {
     let gateway = gateway().await?;
     let (client, session) = session(&gateway).await?;

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{ALT_SVC, CACHE_CONTROL, HOST, LOCATION};
+use axum::http::header::{ALT_SVC, CACHE_CONTROL, CONTENT_LENGTH, HOST, LOCATION};
 use axum::http::request::Parts;
 use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -116,6 +116,10 @@ pub async fn answer<B>(context: &Context, request: Request<B>, via: Via) -> Resp
     }
     let request = Request::from_parts(head, Body::empty());
     let Ok(mut response) = context.http.clone().oneshot(request).await;
+    if response.status() == StatusCode::NOT_MODIFIED {
+        // The router's is that of the answer: it would have to be that of what is known. RFC 9110 §8.6.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     if let Via::Tls { http3: Some(port) } = via
         && let Ok(announcement) = HeaderValue::try_from(format!("h3=\":{port}\"; ma={}", ANNOUNCED.as_secs()))
     {

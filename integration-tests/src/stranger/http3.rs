@@ -73,8 +73,15 @@ impl Http3 {
     /// # Errors
     /// When none comes.
     pub async fn get(&self, path: &str) -> Result<Vec<u8>> {
-        let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)];
-        let (mut send, mut recv) = self.request(&fields).await?;
+        self.answer(&[(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)]).await
+    }
+
+    /// Asks, and gives the whole answer, as it has come.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn answer(&self, fields: &[(&str, &str)]) -> Result<Vec<u8>> {
+        let (mut send, mut recv) = self.request(fields).await?;
         send.finish()?;
         timeout(LIMIT, recv.read_to_end(MAX_ANSWER)).await.context("no answer")?.context("no answer")
     }
