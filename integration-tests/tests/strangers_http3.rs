@@ -96,7 +96,7 @@ async fn is_served(client: &Http3) -> Result<()> {
 }
 
 fn requests() -> Vec<Case> {
-    const GET: [(&str, &str); 2] = [(":method", "GET"), (":path", "/")];
+    const GET: [(&str, &str); 3] = [(":method", "GET"), (":scheme", "https"), (":path", "/")];
     let many: Vec<(&str, &str)> = GET.into_iter().chain([("a", "b"); 1000]).collect();
     let section = |bytes: &[u8]| frame(HEADERS, bytes);
     vec![
@@ -110,7 +110,7 @@ fn requests() -> Vec<Case> {
         told("an unknown frame without end: 431", claim(GREASE, 1 << 60), "431"),
         told(
             "a body without end: 405",
-            [headers(&[(":method", "POST"), (":path", "/")]), claim(DATA, 1 << 60), vec![7; 9000]].concat(),
+            [headers(&[(":method", "POST"), GET[1], GET[2]]), claim(DATA, 1 << 60), vec![7; 9000]].concat(),
             "405",
         ),
         told("CONNECT to a host: 501", headers(&[(":method", "CONNECT"), (":authority", "a:1")]), "501"),
@@ -209,7 +209,7 @@ fn sessions() -> Vec<Case> {
         .within_mb(64),
         case("an answer that nobody reads: no more is kept than one window", async |target: Target| {
             let client = Http3::connect(target.unified).await?;
-            let fields = [(":method", "GET"), (":path", "/player/index.js")];
+            let fields = [(":method", "GET"), (":scheme", "https"), (":path", "/player/index.js")];
             let mut unread = Vec::new();
             for _ in 0..16 {
                 unread.push(client.request(&fields).await?);

@@ -10,7 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::header::{CONTENT_LENGTH, HOST};
+use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use quinn::{RecvStream, SendStream, VarInt};
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::super::http::{self, Via};
-use super::streams::read_varint;
+use super::streams::{MIN_HEADER, read_varint};
 use super::{Context, Fault};
 use crate::delivery::Format;
 use crate::transport::webtransport;
@@ -36,6 +36,10 @@ const MAX_ANSWER: usize = 4 << 20;
 
 /// Paths of sessions, in front of the application's name, and what is delivered there unless a play asks for something else.
 const SESSIONS: [(&str, Format); 2] = [("/wt/", Format::Raw), ("/wt-fmp4/", Format::Fmp4)];
+
+/// Fields about a connection of HTTP/1.1, which no request has here. Defined by: RFC 9114 §4.2.
+const OF_CONNECTIONS: [&[u8]; 5] =
+    [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
 
 /// Says which draft is spoken; Chromium and Firefox ask for it. Defined by: draft-ietf-webtrans-http3-02 §3.3.
 const DRAFT: (&str, &str) = ("sec-webtransport-http3-draft", "draft02");
@@ -159,7 +163,7 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin + Send)) -> Result<Head,
                 return Err(Fault::peer(Code::FrameUnexpected, "a frame that no request begins with"));
             }
         }
-        skipped += len;
+        skipped += MIN_HEADER + len;
         let mut frame = vec![0; usize::try_from(len).unwrap_or_default()];
         if stream.read_exact(&mut frame).await.is_err() {
             return Ok(Head::None);
@@ -197,10 +201,8 @@ fn empty(status: StatusCode) -> Response<Body> {
 async fn answer(send: &mut SendStream, response: Response<Body>) -> io::Result<()> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, MAX_ANSWER).await.map_err(io::Error::other)?;
-    let length = body.len().to_string();
-    let named = parts.headers.iter().filter(|(name, _)| **name != CONTENT_LENGTH);
-    let fields = named.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    let mut head = head(parts.status, fields.chain([(CONTENT_LENGTH.as_str().as_bytes(), length.as_bytes())]));
+    let fields = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    let mut head = head(parts.status, fields);
     if !body.is_empty() {
         data_frame(body.len(), &mut head);
     }
@@ -255,7 +257,7 @@ impl TryFrom<Vec<Field>> for Asked {
                 }
                 continue;
             }
-            if name.iter().any(u8::is_ascii_uppercase) {
+            if name.iter().any(u8::is_ascii_uppercase) || OF_CONNECTIONS.contains(&&*name) {
                 return Err(Malformed);
             }
             let name = HeaderName::from_bytes(&name).map_err(|_| Malformed)?;
@@ -264,8 +266,8 @@ impl TryFrom<Vec<Field>> for Asked {
         }
         *request.method_mut() = Method::from_bytes(&method.ok_or(Malformed)?).map_err(|_| Malformed)?;
         *request.uri_mut() = match path {
-            Some(path) if path.starts_with(b"/") => Uri::try_from(path).map_err(|_| Malformed)?,
-            // CONNECT to a host has none.
+            Some(path) if scheme.is_some() && path.starts_with(b"/") => Uri::try_from(path).map_err(|_| Malformed)?,
+            // CONNECT to a host has neither.
             None if request.method() == Method::CONNECT && protocol.is_none() => Uri::default(),
             _ => return Err(Malformed),
         };
@@ -334,8 +336,9 @@ mod tests {
             varint::encode(1 << 20, &mut claim);
             assert_eq!(read_head(&mut &claim[..]).await.unwrap(), Head::TooLong);
         }
-        let unknown = frame(0x21, &[0; 1000]).repeat(20);
-        assert_eq!(read_head(&mut &unknown[..]).await.unwrap(), Head::TooLong);
+        for unknown in [frame(0x21, &[0; 1000]).repeat(20), frame(0x21, &[]).repeat(20_000)] {
+            assert_eq!(read_head(&mut &unknown[..]).await.unwrap(), Head::TooLong);
+        }
     }
 
     #[tokio::test]
@@ -373,8 +376,11 @@ mod tests {
             with(&[("Upper", "case")]),
             with(&[("new", "li\nne")]),
             with(&[("", "nameless")]),
-            fields(&[(":method", "GET"), (":path", "nowhere")]),
-            fields(&[(":method", "G E T"), (":path", "/")]),
+            with(&[("connection", "close")]),
+            with(&[("transfer-encoding", "chunked")]),
+            fields(&[GET[0], GET[2], GET[3]]),
+            fields(&[GET[0], GET[1], (":path", "nowhere")]),
+            fields(&[(":method", "G E T"), GET[1], GET[3]]),
         ] {
             assert_eq!(Asked::try_from(malformed.clone()).unwrap_err(), Malformed, "{malformed:?}");
         }

@@ -7,6 +7,7 @@
 //! | QPACK's streams | RFC 9204 §4.2 |
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quinn::{RecvStream, VarInt};
@@ -22,6 +23,12 @@ const MAX_FRAME: u64 = 4 << 10;
 
 /// Most bytes of a control stream, and of each of QPACK's, in all: thousands of requests. Stops frames that mean nothing.
 const MAX_TOTAL: u64 = 256 << 10;
+
+/// The shortest header of a frame, in bytes: what an empty one counts for, of which there could be any number else.
+pub(super) const MIN_HEADER: u64 = 2;
+
+/// Settings that HTTP/2 alone has, which must not come. Defined by: RFC 9114 §7.2.4.1.
+const FORBIDDEN_SETTINGS: RangeInclusive<u64> = 0x02..=0x05;
 
 /// A stream that has said what it is.
 #[derive(Debug)]
@@ -107,7 +114,7 @@ async fn read_control(stream: &mut (impl AsyncRead + Unpin + Send)) -> Result<St
             Ok(len) => len,
             Err(error) => return ended(&error),
         };
-        total += len;
+        total += MIN_HEADER + len;
         if len > MAX_FRAME || total > MAX_TOTAL {
             return Err(Fault::peer(Code::ExcessiveLoad, "too much on a control stream"));
         }
@@ -124,13 +131,18 @@ async fn read_control(stream: &mut (impl AsyncRead + Unpin + Send)) -> Result<St
 /// Nothing that a client sets changes what it is sent; that it could be read is checked for its sake.
 fn check_settings(mut frame: &[u8]) -> Result<(), Fault> {
     while !frame.is_empty() {
-        for _ in 0..2 {
-            let (_, len) =
-                varint::decode(frame).ok_or(Fault::peer(Code::SettingsError, "settings that end too early"))?;
-            frame = &frame[len..];
+        if FORBIDDEN_SETTINGS.contains(&take_varint(&mut frame)?) {
+            return Err(Fault::peer(Code::SettingsError, "a setting of HTTP/2"));
         }
+        take_varint(&mut frame)?;
     }
     Ok(())
+}
+
+fn take_varint(frame: &mut &[u8]) -> Result<u64, Fault> {
+    let (number, len) = varint::decode(frame).ok_or(Fault::peer(Code::SettingsError, "settings that end too early"))?;
+    *frame = &frame[len..];
+    Ok(number)
 }
 
 /// What the end of a stream means that must not end. That the connection has is noticed by whoever accepts streams.
@@ -200,6 +212,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn settings_of_http2_are_refused() {
+        for name in 0x02..=0x05 {
+            assert_eq!(control(&frame(0x04, &[0x33, 1, name, 0])).await, Code::SettingsError, "{name}");
+        }
+    }
+
+    #[tokio::test]
     async fn requests_do_not_belong_on_a_control_stream() {
         for kind in [0x00, 0x01, 0x02, 0x05, 0x41] {
             assert_eq!(control(&[settings(), frame(kind, b"?")].concat()).await, Code::FrameUnexpected, "{kind:x}");
@@ -211,8 +230,9 @@ mod tests {
         let mut claim = vec![0x21];
         varint::encode(varint::MAX, &mut claim);
         assert_eq!(control(&[settings(), claim].concat()).await, Code::ExcessiveLoad);
-        let many = frame(0x21, &[0; 1000]).repeat(300);
-        assert_eq!(control(&[settings(), many].concat()).await, Code::ExcessiveLoad);
+        for many in [frame(0x21, &[0; 1000]).repeat(300), frame(0x21, &[]).repeat(200_000)] {
+            assert_eq!(control(&[settings(), many].concat()).await, Code::ExcessiveLoad);
+        }
     }
 
     #[tokio::test]
