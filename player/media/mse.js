@@ -43,6 +43,8 @@ export class MsePlayer {
 	#skew = new Skew();
 	/** @type {Map<string, MseTrack>} */
 	#tracks = new Map();
+	/** @type {Map<string, MseTrack>} Those that came no more, and may come again. */
+	#ended = new Map();
 	/** @type {Map<string, number>} Newest times of tracks, in the buffer. */
 	#newest = new Map();
 	/** @type {MediaSource | undefined} */
@@ -118,6 +120,7 @@ export class MsePlayer {
 	close() {
 		this.#life.abort();
 		this.#tracks.clear();
+		this.#ended.clear();
 		this.#source = undefined;
 		this.#video.removeAttribute("src");
 		this.#video.load();
@@ -161,6 +164,7 @@ export class MsePlayer {
 			handleError: (/** @type {unknown} */ error) => this.#handleError(error),
 		};
 		this.#tracks.set(name, new MseTrack({ mime, timescale, init: segment }, handlers));
+		this.#ended.delete(name);
 		if (name === "video") this.#needsKey = true;
 		if (this.#source) this.#renew();
 	}
@@ -170,6 +174,7 @@ export class MsePlayer {
 	 * @param {TlvMessage & { type: "segment" }} message
 	 */
 	#handleSegment(now, { track: name, segment }) {
+		this.#takeBack(name);
 		if (name === "video") {
 			this.#needsKey &&= !this.#hasKey;
 			this.#hasKey = false;
@@ -194,11 +199,27 @@ export class MsePlayer {
 	#checkTracks() {
 		const newest = Math.max(...this.#newest.values());
 		for (const [name, time] of this.#newest) {
-			if (newest - time < ENDED_MS || !this.#tracks.has(name)) continue;
+			const track = this.#tracks.get(name);
+			if (newest - time < ENDED_MS || !track) continue;
+			track.detach();
+			this.#ended.set(name, track);
 			this.#tracks.delete(name);
 			this.#newest.delete(name);
 			if (this.#source) this.#renew();
 		}
+	}
+
+	/**
+	 * The initialization of one that comes again is not told again.
+	 *
+	 * @param {string} name
+	 */
+	#takeBack(name) {
+		const track = this.#ended.get(name);
+		if (!track) return;
+		this.#ended.delete(name);
+		this.#tracks.set(name, track);
+		if (this.#source) this.#renew();
 	}
 
 	#open() {

@@ -1,0 +1,79 @@
+// @ts-check
+/** Which sources an {@link MsePlayer} makes, on a page that is none. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+/** @type {string[][]} The tracks of each source, in the order of their making. */
+const sources = [];
+
+class FakeSource extends EventTarget {
+	static isTypeSupported = () => true;
+	/** @type {string[]} */
+	#tracks = [];
+
+	constructor() {
+		super();
+		sources.push(this.#tracks);
+		setTimeout(() => this.dispatchEvent(new Event("sourceopen")));
+	}
+
+	/** @param {string} mime */
+	addSourceBuffer(mime) {
+		this.#tracks.push(mime.slice(0, 5));
+		return Object.assign(new EventTarget(), { updating: false, buffered: { length: 0 }, timestampOffset: 0, appendBuffer() {} });
+	}
+}
+Object.assign(globalThis, { MediaSource: FakeSource });
+Object.assign(URL, { createObjectURL: () => "blob:", revokeObjectURL() {} });
+const { MsePlayer } = await import("../../../player/media/mse.js");
+
+/**
+ * @param {string} name
+ * @param {number[]} body 32-bit numbers
+ */
+function box(name, body) {
+	const bytes = new DataView(new ArrayBuffer(8 + 4 * body.length));
+	bytes.setUint32(0, bytes.byteLength);
+	for (let i = 0; i < 4; i++) bytes.setUint8(4 + i, name.charCodeAt(i));
+	body.forEach((number, i) => bytes.setUint32(8 + 4 * i, number));
+	return new Uint8Array(bytes.buffer);
+}
+
+function player() {
+	const video = Object.assign(new EventTarget(), { buffered: { length: 0 }, currentTime: 0, playbackRate: 1, pause() {}, load() {}, removeAttribute() {} });
+	const trouble = /** @type {string[]} */ ([]);
+	const made = new MsePlayer(/** @type {any} */ (video), { handleTrouble: (message) => trouble.push(message), handleLocked() {} });
+	let now = 0;
+	for (const track of /** @type {const} */ (["video", "audio"])) {
+		made.handleMessage(now, { type: "init", track, width: 0, height: 0, codec: "x", segment: box("mdhd", [0, 0, 0, 1000]) });
+	}
+	/** @param {number} from @param {number} to in milliseconds @param {("video" | "audio")[]} tracks */
+	const play = (from, to, tracks) => {
+		for (now = from; now < to; now += 100) {
+			for (const track of tracks) {
+				if (track === "video") made.handleMessage(now, { type: "keyframe", group: 0n, decodeTime: 0n });
+				made.handleMessage(now, { type: "segment", track, segment: box("tfdt", [0, now]) });
+			}
+		}
+	};
+	return { made, play, trouble };
+}
+
+for (const [kept, gone] of /** @type {("video" | "audio")[][]} */ ([["video", "audio"], ["audio", "video"]])) {
+	test(`${kept} goes on without ${gone} that has ended, and with it when it comes again`, async (t) => {
+		sources.length = 0;
+		const { made, play, trouble } = player();
+		t.after(() => made.close());
+		play(0, 1000, ["video", "audio"]);
+		await new Promise((opened) => setTimeout(opened, 5));
+		assert.deepEqual(sources, [["video", "audio"]]);
+		play(1000, 8000, [kept]);
+		await new Promise((opened) => setTimeout(opened, 5));
+		assert.deepEqual(sources.at(-1), [kept]);
+		play(8000, 9000, ["video", "audio"]);
+		await new Promise((opened) => setTimeout(opened, 5));
+		assert.deepEqual(sources.at(-1)?.toSorted(), ["audio", "video"]);
+		assert.deepEqual(trouble, []);
+	});
+}
