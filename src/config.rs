@@ -50,6 +50,10 @@ pub struct Rtmp {
     /// Who has a path that two publish, whichever way they come in. Default `newest`: an encoder whose connection died
     /// without a word is back before that is noticed.
     pub takeover: Takeover,
+    /// Whether decoders are told that pictures are shown in the order in which they come, where the encoder of an H.264
+    /// stream left that out and none is seen out of order. Default true: decoders that are told nothing may keep
+    /// pictures back.
+    pub declare_picture_order: bool,
     /// What a publisher may take.
     pub limits: ingest::Config,
 }
@@ -57,13 +61,22 @@ pub struct Rtmp {
 impl Rtmp {
     /// What every publisher is held to, whichever way it comes in.
     pub fn publisher_rules(&self) -> PublisherRules {
-        PublisherRules { takeover: self.takeover, idle_timeout: self.limits.idle_timeout }
+        PublisherRules {
+            takeover: self.takeover,
+            idle_timeout: self.limits.idle_timeout,
+            declare_picture_order: self.declare_picture_order,
+        }
     }
 }
 
 impl Default for Rtmp {
     fn default() -> Self {
-        Self { address: Address::everywhere(1935), takeover: Takeover::default(), limits: ingest::Config::default() }
+        Self {
+            address: Address::everywhere(1935),
+            takeover: Takeover::default(),
+            declare_picture_order: true,
+            limits: ingest::Config::default(),
+        }
     }
 }
 

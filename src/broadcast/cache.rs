@@ -10,7 +10,7 @@ use super::rate::Rate;
 use super::{Config, DISCONTINUITY, Frame};
 use crate::media::codec::{self, AudioInfo, TrackInfo, VideoInfo};
 use crate::media::time::{Continuity, Timeline, Timestamp};
-use crate::media::{Track, Unit, UnitKind};
+use crate::media::{MESSAGE_HEADER_LEN, Track, Unit, UnitKind};
 use crate::wire::amf0::Value;
 use crate::wire::tc::Data;
 
@@ -189,6 +189,14 @@ impl Cache {
             self.newest_group = Some(Start { position: self.end(), setup: self.setup.clone() });
         }
         self.add(frame);
+    }
+
+    /// Gives who joins from the next group on another body of the video's configuration. Nobody else is told.
+    pub(super) fn replace_video_configuration(&mut self, body: &[u8]) {
+        if let Some(frame) = &mut self.setup.video {
+            let header = frame.message.get(..MESSAGE_HEADER_LEN).unwrap_or_default();
+            frame.message = [header, body].concat().into();
+        }
     }
 
     fn add(&mut self, frame: Frame) {

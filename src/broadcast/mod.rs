@@ -22,6 +22,7 @@ mod cache;
 mod config;
 mod intake;
 mod metrics;
+mod order;
 mod packaged;
 mod path;
 mod publisher;

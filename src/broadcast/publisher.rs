@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
+use super::order::Order;
 use super::registry::Lease;
 use super::{PublisherRules, Takeover};
 use crate::media::{Unit, UnitKind};
@@ -18,6 +19,7 @@ pub struct Publisher {
     last: Instant,
     /// When viewers are to be woken for what waits.
     wake_at: Option<Instant>,
+    order: Order,
 }
 
 /// Another publisher has taken the path. End the connection.
@@ -40,7 +42,7 @@ impl Publisher {
         let number = cache.go_online(now);
         drop(cache);
         lease.stream.appended.ring();
-        Ok(Self { lease, number, rules, last: now, wake_at: None })
+        Ok(Self { lease, number, rules, last: now, wake_at: None, order: Order::default() })
     }
 
     /// Appends a unit that came at `now`, for every viewer to read. Audio may wait a moment until they are woken for it:
@@ -72,7 +74,11 @@ impl Publisher {
         metrics.received_bytes.inc_by(unit.body().len() as u64);
         let may_wait = unit.kind == UnitKind::Audio && cache.is_video_due(now);
         let wake_by = if may_wait { now + cache.max_audio_wait() } else { now };
-        cache.append(unit, now);
+        if self.rules.declare_picture_order {
+            self.order.append(unit, &mut cache, now);
+        } else {
+            cache.append(unit, now);
+        }
         drop(cache);
         self.wake_at = Some(self.wake_at.map_or(wake_by, |earlier| earlier.min(wake_by)));
         Ok(())

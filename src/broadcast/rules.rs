@@ -10,6 +10,9 @@ pub struct PublisherRules {
     /// How long a publisher may send nothing of its stream before it has stalled: it is ended then, and keeps nobody out.
     /// Default 15 s.
     pub idle_timeout: Duration,
+    /// Whether decoders are told that pictures are shown in the order in which they come, where the encoder of an H.264
+    /// stream left that out and none is seen out of order. Default true.
+    pub declare_picture_order: bool,
 }
 
 /// Who has a path that two publish: the setting `rtmp.takeover`, for every way in.
@@ -28,6 +31,6 @@ pub enum Takeover {
 
 impl Default for PublisherRules {
     fn default() -> Self {
-        Self { takeover: Takeover::default(), idle_timeout: Duration::from_secs(15) }
+        Self { takeover: Takeover::default(), idle_timeout: Duration::from_secs(15), declare_picture_order: true }
     }
 }

@@ -1,5 +1,6 @@
 //! One publisher and its viewers, with the time passed in.
 
+mod order;
 mod packaged;
 mod time;
 mod wake;

@@ -14,7 +14,7 @@ use super::{CodecError, VideoInfo};
 
 /// Longest sequence parameter set that is looked into, in bytes. Stops a stranger from having kilobytes parsed bit by bit;
 /// genuine ones take 20 to 60.
-const MAX_SPS_LEN: usize = 1024;
+pub(super) const MAX_SPS_LEN: usize = 1024;
 
 /// What an AVCDecoderConfigurationRecord says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 pub mod aac;
 pub mod avc;
+pub mod picture_order;
 
 use thiserror::Error;
 
