@@ -246,6 +246,7 @@ export class HeadwaterPlayer extends HTMLElement {
 		this.#mse = new MsePlayer(this.#video, {
 			handleTrouble: (message) => this.#emit(EventName.TROUBLE, message),
 			handleLocked: () => this.#handleLocked(),
+			handleDecision: (kind, detail) => this.#tell({ type: ToWorker.DECISION, kind, detail }),
 		});
 	}
 

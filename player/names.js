@@ -101,6 +101,8 @@ export const ToWorker = Object.freeze({
 	VISIBLE: "visible",
 	/** The network, or the machine, may not be what it was: see whether the connection still lives. */
 	NUDGE: "nudge",
+	/** `kind`, `detail`: what Media Source Extensions' player has decided, for the worker to keep with its own. */
+	DECISION: "decision",
 	/** End. */
 	CLOSE: "close",
 });

@@ -164,7 +164,7 @@ export class Viewer {
 		if (this.#decode !== Decode.WEBCODECS) return;
 		this.#active?.link.receiveVideo(visible);
 		if (visible) this.#player.rejoin(performance.now());
-		this.#decide(Decision.BACKGROUND, visible ? "pictures again" : "sound alone");
+		this.decide(Decision.BACKGROUND, visible ? "pictures again" : "sound alone");
 	}
 
 	/** The network, or the machine, may not be what it was. */
@@ -174,6 +174,17 @@ export class Viewer {
 		this.#nudgedAt = now;
 		this.#active?.link.probe();
 		this.#recovery.handleNetwork(now);
+	}
+
+	/**
+	 * Notes a decision.
+	 *
+	 * @param {string} kind one of `Decision`
+	 * @param {string} detail
+	 */
+	decide(kind, detail) {
+		const decision = this.#decisions.add(performance.now(), kind, detail);
+		this.#post({ type: FromWorker.DECISION, decision });
 	}
 
 	/** Ends it for good. May be called twice. */
@@ -206,7 +217,7 @@ export class Viewer {
 		if (complaint === undefined) {
 			if (this.#stalledAt !== Infinity) {
 				this.#stalledAt = Infinity;
-				this.#decide(Decision.MIGRATE, `${link.transport} goes on`);
+				this.decide(Decision.MIGRATE, `${link.transport} goes on`);
 				this.#drop();
 				this.#recovery.handleRecovered();
 			}
@@ -215,7 +226,7 @@ export class Viewer {
 		}
 		if (this.#stalledAt === Infinity) {
 			this.#stalledAt = now;
-			this.#decide(Decision.MIGRATE, `${link.transport} has stalled: ${complaint}`);
+			this.decide(Decision.MIGRATE, `${link.transport} has stalled: ${complaint}`);
 			this.#recovery.handleStalled(now);
 		} else if (now - this.#stalledAt > FROZEN_MS && link.unanswered(now) > 0) {
 			this.#setState(State.RECONNECTING, complaint);
@@ -273,7 +284,7 @@ export class Viewer {
 		this.#recovery.handleDelivered();
 		attempt.health = new Health(performance.now());
 		before?.abort.abort();
-		this.#decide(before ? Decision.MIGRATE : Decision.RACE, before ? `${before.link.transport} → ${transport}` : `${transport} won`);
+		this.decide(before ? Decision.MIGRATE : Decision.RACE, before ? `${before.link.transport} → ${transport}` : `${transport} won`);
 		this.#remember(transport);
 		const decode = format === Format.RAW ? Decode.WEBCODECS : Decode.MSE;
 		if (decode !== this.#decode) {
@@ -309,7 +320,7 @@ export class Viewer {
 	 * @param {string} [reason]
 	 */
 	#drop(reason) {
-		if (reason !== undefined) this.#decide(Decision.RACE, `nobody won: ${reason}`);
+		if (reason !== undefined) this.decide(Decision.RACE, `nobody won: ${reason}`);
 		this.#next?.abort.abort();
 		this.#next = undefined;
 	}
@@ -327,7 +338,7 @@ export class Viewer {
 		this.#newest = undefined;
 		this.#remember(undefined);
 		this.#player.restart();
-		this.#decide(Decision.RECONNECT, reason);
+		this.decide(Decision.RECONNECT, reason);
 		this.#recovery.handleLost(performance.now());
 		this.#setState(State.RECONNECTING, reason);
 	}
@@ -394,7 +405,7 @@ export class Viewer {
 		if (this.#decode === Decode.MSE) return new MseRemote(this.#post);
 		return new WebCodecsPlayer(this.#canvas, this.#post, {
 			handleUndecodable: () => this.#handleUndecodable(),
-			handleDecision: (kind, detail) => this.#decide(kind, detail),
+			handleDecision: (kind, detail) => this.decide(kind, detail),
 		});
 	}
 
@@ -419,15 +430,6 @@ export class Viewer {
 		if (state === this.#state) return;
 		this.#state = state;
 		this.#post({ type: FromWorker.STATE, state, reason });
-	}
-
-	/**
-	 * @param {string} kind one of `Decision`
-	 * @param {string} detail
-	 */
-	#decide(kind, detail) {
-		const decision = this.#decisions.add(performance.now(), kind, detail);
-		this.#post({ type: FromWorker.DECISION, decision });
 	}
 
 	/**

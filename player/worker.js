@@ -28,6 +28,8 @@ self.onmessage = ({ data }) => {
 			return viewer?.setVisible(data.visible);
 		case ToWorker.NUDGE:
 			return viewer?.nudge();
+		case ToWorker.DECISION:
+			return viewer?.decide(data.kind, data.detail);
 		case ToWorker.CLOSE:
 			viewer?.close();
 			return self.close();

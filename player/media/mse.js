@@ -11,9 +11,11 @@
  * @module
  */
 
+import { Decision } from "../names.js";
 import { readDecodeTime, readTimescale } from "./fmp4.js";
 import { Leaps, MSE_TARGET_MS, steer } from "./mse-upkeep.js";
 import { MseTrack } from "./mse-track.js";
+import { describePace } from "./pace.js";
 import { Schedule } from "./schedule.js";
 import { Skew } from "./skew.js";
 
@@ -65,8 +67,8 @@ export class MsePlayer {
 
 	/**
 	 * @param {HTMLVideoElement} video
-	 * @param {{ handleTrouble: (message: string) => void, handleLocked: () => void }} handlers `handleLocked`: the browser refuses
-	 *   to play sound until somebody asks for it
+	 * @param {{ handleTrouble: (message: string) => void, handleLocked: () => void, handleDecision: (kind: string, detail: string) => void }}
+	 *   handlers `handleLocked`: the browser refuses to play sound until somebody asks for it; `handleDecision`: a kind of `Decision`
 	 */
 	constructor(video, handlers) {
 		this.#video = video;
@@ -147,6 +149,7 @@ export class MsePlayer {
 			targetMs: this.#schedule.target(now),
 			bufferMs: position === undefined ? 0 : Math.max((this.#ranges.at(-1)?.end ?? 0) - position, 0),
 			skewMs: this.#skew.ms,
+			pace: this.#video.playbackRate,
 			width,
 			height,
 		};
@@ -285,7 +288,9 @@ export class MsePlayer {
 			buffered: this.#ranges,
 			due: this.#schedule.due(now),
 		});
+		if (seekTo !== undefined && this.#started) this.#handlers.handleDecision(Decision.SKIP, `${Math.round(seekTo - position)} ms`);
 		if (seekTo !== undefined) video.currentTime = seekTo / 1000;
+		if (Math.sign(video.playbackRate - 1) !== Math.sign(pace - 1)) this.#handlers.handleDecision(Decision.SPEED, describePace(pace));
 		if (video.playbackRate !== pace) video.playbackRate = pace;
 		if (this.#started ? video.paused && now - this.#askedAt > PLAY_AGAIN_MS : seekTo !== undefined) this.#play(now);
 		for (const track of this.#tracks.values()) track.trim(position);

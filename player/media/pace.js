@@ -49,6 +49,16 @@ export function steer({ position, pace, due, sinceMs }) {
 	return { pace: Math.min(Math.max(1 + Math.round(behind / MAKE_UP_MS / STEP) * STEP, SLOWEST), FASTEST) };
 }
 
+/**
+ * What a pace is called in a decision.
+ *
+ * @param {number} pace
+ */
+export function describePace(pace) {
+	if (pace === 1) return "as it is";
+	return pace > 1 ? "faster" : "slower";
+}
+
 /** What is shown where no sound leads: runs with the wall clock, at a pace. */
 export class Playhead {
 	/** The present pace. */

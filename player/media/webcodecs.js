@@ -5,7 +5,7 @@ import { Decision, FromWorker } from "../names.js";
 import { AudioTrack } from "./audio.js";
 import { aacConfig, avcConfig } from "./codec.js";
 import { drawFrame } from "./draw.js";
-import { Playhead } from "./pace.js";
+import { Playhead, describePace } from "./pace.js";
 import { Schedule } from "./schedule.js";
 import { Skew } from "./skew.js";
 import { Timeline } from "./timeline.js";
@@ -257,7 +257,7 @@ export class WebCodecsPlayer {
 		const speed = Math.sign(pace - 1);
 		if (speed === this.#speed) return;
 		this.#speed = speed;
-		this.#handlers.handleDecision(Decision.SPEED, speed === 0 ? "as it is" : speed > 0 ? "faster" : "slower");
+		this.#handlers.handleDecision(Decision.SPEED, describePace(pace));
 	}
 
 	/**

@@ -30,12 +30,19 @@ export class Decisions {
 	add(now, kind, detail) {
 		const entry = { atMs: Math.round(now - this.#openedAt), kind, detail };
 		this.#entries.push(entry);
-		if (this.#entries.length > MAX_DECISIONS) this.#entries.shift();
+		if (this.#entries.length > MAX_DECISIONS) this.#entries.splice(this.#mostCommon(), 1);
 		return entry;
 	}
 
 	/** @returns {Entry[]} */
 	get entries() {
 		return this.#entries;
+	}
+
+	/** The oldest one of the kind that there are most of: the pace changes often, and must not push out what happened once. */
+	#mostCommon() {
+		const count = (/** @type {string} */ kind) => this.#entries.filter((entry) => entry.kind === kind).length;
+		const most = Math.max(...this.#entries.map(({ kind }) => count(kind)));
+		return this.#entries.findIndex(({ kind }) => count(kind) === most);
 	}
 }
