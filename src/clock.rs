@@ -36,10 +36,17 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// The time of day at `time`.
+    pub fn wall_at(&self, time: Instant) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.since_epoch(time)
+    }
+
     /// Milliseconds from the epoch to `time`. As a double it is exact to a quarter of a microsecond.
     pub fn millis_to(&self, time: Instant) -> f64 {
-        let since = (self.since + time.saturating_duration_since(self.at))
-            .saturating_sub(self.at.saturating_duration_since(time));
-        since.as_secs_f64() * 1e3
+        self.since_epoch(time).as_secs_f64() * 1e3
+    }
+
+    fn since_epoch(&self, time: Instant) -> Duration {
+        (self.since + time.saturating_duration_since(self.at)).saturating_sub(self.at.saturating_duration_since(time))
     }
 }

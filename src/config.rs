@@ -13,7 +13,7 @@ pub use self::address::Address;
 pub use self::load::{ConfigError, Loaded, load};
 use crate::broadcast::{PublisherRules, Takeover};
 use crate::transport::{quic, websocket};
-use crate::{delivery, ingest, server, session};
+use crate::{authority, delivery, ingest, server, session};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Config {
     pub admin: Admin,
     /// Certificates.
     pub tls: server::tls::Config,
+    /// Who may publish and view.
+    pub authority: authority::Config,
     /// What one stranger, or all of them together, may take.
     pub limits: server::Limits,
     /// How viewers are served.

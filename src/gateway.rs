@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::authority::Authority;
+use crate::authority::{Action, Authority, PolicyError};
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
@@ -19,7 +19,7 @@ use crate::server::admin::{self, Office, Standing};
 use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::verdicts::Verdicts;
-use crate::server::{Context, Shutdown, http, tcp, udp};
+use crate::server::{Context, Shutdown, hook, http, tcp, udp, upkeep};
 use crate::{delivery, ingest, telemetry};
 
 /// A gateway that has its ports and does not serve them yet.
@@ -78,6 +78,9 @@ pub enum StartError {
     /// There is no certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A credential can't be used.
+    #[error(transparent)]
+    Authority(#[from] PolicyError),
     /// Every address is `off`.
     #[error("nothing to do: every address is off; set rtmp.address and websocket.address")]
     AllOff,
@@ -89,6 +92,7 @@ impl StartError {
         match self {
             Self::Bind { key, .. } | Self::Tls(TlsError::File { key, .. }) => key,
             Self::Tls(_) => "tls.key",
+            Self::Authority(error) => error.key,
             Self::AllOff => "rtmp.address",
         }
     }
@@ -158,7 +162,8 @@ impl Gateway {
             clock,
         };
         let (publishers, viewers) = (ingest::Metrics::default(), delivery::Metrics::default());
-        let (authority, verdicts) = (Authority::default(), Arc::<Verdicts>::default());
+        let authority = Authority::new(&config.authority, config.limits.of_authority())?;
+        let verdicts = Arc::<Verdicts>::default();
         let figures = telemetry::figures(&registry, &publishers, &viewers, &verdicts);
         let (standing, stands) = watch::channel(Standing::Starting);
         let office = Office {
@@ -205,6 +210,25 @@ impl Gateway {
         Arc::clone(&self.context.verdicts)
     }
 
+    /// The certificate in use.
+    pub fn certificates(&self) -> Arc<Certificates> {
+        Arc::clone(&self.certificates)
+    }
+
+    /// Who may do what, and who is here.
+    pub fn authority(&self) -> Authority {
+        self.context.authority.clone()
+    }
+
+    /// Says who may do what without being asked who they are.
+    pub fn warn_of_openness(&self) {
+        for action in [Action::Publish, Action::View] {
+            if self.context.authority.is_open(action) {
+                warn!("anybody may {action}; to change that, see authority.{action} in config/headwater.yml");
+            }
+        }
+    }
+
     /// Serves until `shutdown` is done; then takes no more connections, ends the publishers', lets the viewers' say
     /// goodbye, and cuts off what is left after [`drain`](crate::server::Limits::drain).
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
@@ -225,8 +249,13 @@ impl Gateway {
         }
         let certificates = self.certificates;
         let clock = self.context.clock;
+        let authority = &self.context.authority;
         let mut chores = JoinSet::new();
-        chores.spawn(async move { certificates.renew(clock).await });
+        chores.spawn(upkeep::sweep(authority.clone(), clock));
+        if let Some(questions) = authority.questions() {
+            chores.spawn(hook::ask(authority.clone(), questions, clock));
+        }
+        chores.spawn(async move { certificates.keep_fresh(clock).await });
         self.standing.send_replace(Standing::Serving);
         shutdown.await;
         info!("stopping");

@@ -10,18 +10,35 @@
 //! Whoever serves a connection registers it with [`Authority::visit`], and ends it as soon as its [`Leash`] is done.
 //! Whoever serves its commands asks with [`Visitor::ask`] for each stream, and keeps the [`Grant`] while it is used.
 //!
-//! Invariant: no I/O and no clock.
+//! Invariant: no clock, and no I/O but reading the files of secrets that a configuration names. The hook is asked by whoever takes
+//! [`Authority::questions`].
 //! Invariant: a credential is a [`Secret`], which no log, metric or answer can show.
 
+mod ask;
+mod config;
+mod hook;
+mod limits;
+mod pattern;
+mod policy;
 mod secret;
 mod session;
+#[cfg(test)]
+mod tests;
+mod token;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::ask::{Asking, Grant, Wish};
+pub use self::config::{Config, Hook, Key, Rule, TokenKey};
+pub use self::hook::{Question, Verdict};
+pub use self::limits::{Address, Limits, Node, Path, Tenant};
+pub use self::pattern::{InvalidPattern, Pattern};
+pub use self::policy::{Basis, Claim, Denial, PolicyError};
 pub use self::secret::Secret;
-pub use self::session::{Authority, Cut, Entrance, Grant, Leash, SessionId, Summary, Use, Visitor};
+pub use self::session::{Arrival, Authority, Cut, Entrance, Leash, SessionId, Summary, Use, Visitor};
+pub use self::token::{Algorithm, Audience, Claims, InvalidKey, Signer, random_id};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

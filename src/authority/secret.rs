@@ -1,4 +1,5 @@
 use std::fmt;
+use std::fs;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -7,17 +8,39 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// has about 500 bytes.
 const MAX_LEN: usize = 4096;
 
+/// In front of a file's path, where a secret may stand.
+const FILE: &str = "file:";
+
 /// What is shown instead.
 const HIDDEN: &str = "***";
 
 /// A credential or a key. It can't be printed, logged or serialized; cloning shares it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Arc<str>);
 
 impl Secret {
+    /// A secret of our own.
+    pub fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
     /// A credential that somebody brings; `None` if it is empty or too long to be one.
     pub fn brought(text: &str) -> Option<Self> {
         (!text.is_empty() && text.len() <= MAX_LEN).then(|| Self(text.into()))
+    }
+
+    /// The secret itself, or what is in the file that a configuration names instead (`file:PATH`), without the line's end.
+    ///
+    /// # Errors
+    /// Which file can't be read, and why.
+    pub fn read(&self) -> Result<Self, String> {
+        match self.0.strip_prefix(FILE) {
+            None => Ok(self.clone()),
+            Some(path) => match fs::read_to_string(path) {
+                Ok(text) => Ok(Self::new(text.trim().into())),
+                Err(error) => Err(format!("{path}: {error}")),
+            },
+        }
     }
 
     /// The text itself. Compare it in constant time, and show it to nobody.

@@ -1,35 +1,59 @@
 //! Who is here, by what right, and how they are cut off.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, SystemTime};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::Action;
+use super::ask::{Asking, Grant, Wish};
+use super::config::{Config, Hook};
+use super::hook::{Asked, Heard, Question, Verdict};
+use super::limits::{Counts, Limits};
+use super::policy::{Basis, Claim, Decision, Denial, Policy, PolicyError};
+use super::{Action, Secret};
+
+/// Most names that are revoked while the gateway runs; the oldest tokens among them have expired long since. Beyond, revoking
+/// still cuts off, and says that it can't be remembered.
+const MAX_REVOKED: usize = 100_000;
 
 /// The gateway's authority. Cloning gives another handle to the same.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Authority {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    rules: RwLock<Arc<Rules>>,
     table: Mutex<Table>,
+    asked: Mutex<Asked>,
+    questions: Mutex<Option<mpsc::Receiver<Question>>>,
     last: AtomicU64,
+    denials: [AtomicU64; Denial::NAMES.len()],
+}
+
+/// The configuration in force.
+#[derive(Debug)]
+struct Rules {
+    policy: Policy,
+    limits: Limits,
+    hook: Hook,
 }
 
 /// Everybody who is here.
 #[derive(Debug, Default)]
 struct Table {
     sessions: HashMap<SessionId, Session>,
+    counts: Counts,
+    revoked: HashSet<String>,
+    measured: Option<SystemTime>,
 }
 
 /// One connection.
@@ -37,10 +61,21 @@ struct Table {
 struct Session {
     address: SocketAddr,
     entrance: Entrance,
-    since: Instant,
+    since: SystemTime,
     /// Until it is cut.
     leash: Option<oneshot::Sender<Cut>>,
-    uses: BTreeMap<u64, Use>,
+    uses: BTreeMap<u64, Held>,
+}
+
+/// What is granted.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) action: Action,
+    pub(super) path: Arc<str>,
+    pub(super) basis: Basis,
+    pub(super) rate: u64,
+    /// For the next policy to look at.
+    pub(super) credential: Option<Secret>,
 }
 
 /// Names a session for as long as the gateway runs.
@@ -82,6 +117,8 @@ pub struct Use {
     pub action: Action,
     /// Of which stream: `app/name`.
     pub path: Arc<str>,
+    /// By what right: a key's name, a token's `sub`, `open` or `hook`.
+    pub by: Arc<str>,
 }
 
 /// A session as it can be told.
@@ -94,7 +131,7 @@ pub struct Summary {
     /// How it came.
     pub entrance: Entrance,
     /// When it came.
-    pub since: Instant,
+    pub since: SystemTime,
     /// What it does.
     pub uses: Vec<Use>,
 }
@@ -102,30 +139,97 @@ pub struct Summary {
 /// A connection that asks for streams. Dropping it takes it off the list.
 #[derive(Debug)]
 pub struct Visitor {
-    authority: Authority,
-    id: SessionId,
+    pub(super) authority: Authority,
+    pub(super) id: SessionId,
+    address: IpAddr,
+    /// What it brought when it connected.
+    credential: Option<Secret>,
 }
 
 /// Done when a session is to be ended. Cancel safe.
 #[derive(Debug)]
 pub struct Leash(oneshot::Receiver<Cut>);
 
-/// The right to one use of one stream, while it lives.
+/// A connection's place among those of its address. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Grant {
+pub struct Arrival {
     authority: Authority,
-    session: SessionId,
-    number: u64,
+    address: IpAddr,
+}
+
+impl Default for Authority {
+    /// One that lets everybody do everything.
+    fn default() -> Self {
+        Self::with(Rules { policy: Policy::open(), limits: Limits::default(), hook: Hook::default() })
+    }
 }
 
 impl Authority {
-    /// Takes in a connection that came at `now`. It is to be ended when the leash is done.
-    pub fn visit(&self, address: SocketAddr, entrance: Entrance, now: Instant) -> (Visitor, Leash) {
+    /// An authority by this configuration.
+    ///
+    /// # Errors
+    /// [`PolicyError`].
+    pub fn new(config: &Config, limits: Limits) -> Result<Self, PolicyError> {
+        Ok(Self::with(Rules { policy: Policy::new(config)?, limits, hook: config.hook.clone() }))
+    }
+
+    fn with(rules: Rules) -> Self {
+        let (asked, questions) = Asked::new();
+        Self {
+            shared: Arc::new(Shared {
+                rules: RwLock::new(Arc::new(rules)),
+                table: Mutex::default(),
+                asked: Mutex::new(asked),
+                questions: Mutex::new(Some(questions)),
+                last: AtomicU64::default(),
+                denials: Default::default(),
+            }),
+        }
+    }
+
+    /// Takes another configuration, and cuts off whoever may no longer do by it what it does. What the hook has granted stays.
+    ///
+    /// # Errors
+    /// [`PolicyError`]: all is as before.
+    pub fn replace(&self, config: &Config, limits: Limits, now: SystemTime) -> Result<(), PolicyError> {
+        let rules = Arc::new(Rules { policy: Policy::new(config)?, limits, hook: config.hook.clone() });
+        *self.shared.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        lock(&self.shared.asked).forget();
+        let mut table = self.table();
+        let Table { sessions, revoked, .. } = &mut *table;
+        let is_denied = |address: IpAddr, held: &Held| {
+            let claim = Claim { action: held.action, path: &held.path, address, credential: held.credential.as_ref() };
+            matches!(rules.policy.decide(&claim, &|name| revoked.contains(name), now), Decision::Denied(_))
+        };
+        for session in sessions.values_mut() {
+            let address = session.address.ip();
+            if session.uses.values().any(|held| is_denied(address, held)) {
+                session.cut(Cut::Revoked);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a connection from `address`; `None`: it may not have another, and is to be closed.
+    pub fn arrive(&self, address: IpAddr, now: SystemTime) -> Option<Arrival> {
+        let rules = self.rules();
+        let has_come = self.table().counts.arrive(&rules.limits.address, address, now);
+        has_come.then(|| Arrival { authority: self.clone(), address })
+    }
+
+    /// Takes in a connection that may ask for streams. It is to be ended when the leash is done.
+    pub fn visit(
+        &self,
+        address: SocketAddr,
+        entrance: Entrance,
+        credential: Option<Secret>,
+        now: SystemTime,
+    ) -> (Visitor, Leash) {
         let (leash, cut) = oneshot::channel();
         let id = SessionId(self.number());
         let session = Session { address, entrance, since: now, leash: Some(leash), uses: BTreeMap::new() };
         self.table().sessions.insert(id, session);
-        (Visitor { authority: self.clone(), id }, Leash(cut))
+        (Visitor { authority: self.clone(), id, address: address.ip(), credential }, Leash(cut))
     }
 
     /// Everybody who is here, in the order in which they came.
@@ -145,21 +249,163 @@ impl Authority {
         self.cut(Cut::Kicked, |_, session| session.uses.values().any(|u| u.action == action && &*u.path == path))
     }
 
+    /// Takes a token's `jti`, a person's `sub` or a key's name as revoked from now on, until the gateway is started anew (put it
+    /// into the configuration too), and ends the sessions that are there by it; how many.
+    pub fn revoke(&self, name: &str) -> usize {
+        let mut table = self.table();
+        if table.revoked.len() < MAX_REVOKED {
+            table.revoked.insert(name.into());
+        } else {
+            tracing::warn!("too many names revoked while running; put them into authority.revoked");
+        }
+        drop(table);
+        let is_it = |held: &Held| {
+            held.credential.is_some() && (&*held.basis.name == name || held.basis.token.as_deref() == Some(name))
+        };
+        self.cut(Cut::Revoked, |_, session| session.uses.values().any(is_it))
+    }
+
+    /// Ends what has expired, and measures. To be called several times a second; `memory` is what the gateway has resident.
+    pub fn sweep(&self, memory: u64, now: SystemTime) {
+        let rules = self.rules();
+        let mut table = self.table();
+        let elapsed = table.measured.replace(now).and_then(|last| now.duration_since(last).ok());
+        if let Some(elapsed) = elapsed.filter(|elapsed| !elapsed.is_zero()) {
+            table.counts.measure(&rules.limits.address, elapsed, memory, now);
+        }
+        for session in table.sessions.values_mut() {
+            if session.uses.values().any(|held| held.basis.expires.is_some_and(|expires| expires <= now)) {
+                session.cut(Cut::Expired);
+            }
+        }
+    }
+
+    /// Whether anybody may do it.
+    pub fn is_open(&self, action: Action) -> bool {
+        self.rules().policy.is_open(action)
+    }
+
+    /// Whether a page of `origin` may play, that asks for `host`.
+    pub fn admits(&self, origin: &str, host: Option<&str>) -> bool {
+        self.rules().policy.admits(origin, host)
+    }
+
+    /// Whether one more viewer would find no room, whatever it is to play.
+    ///
+    /// # Errors
+    /// [`Denial::Full`].
+    pub fn check_room(&self) -> Result<(), Denial> {
+        let rules = self.rules();
+        let is_full = self.table().counts.is_full(&rules.limits);
+        if is_full { Err(self.counted(Denial::full("viewers"))) } else { Ok(()) }
+    }
+
+    /// How often something was denied, and why.
+    pub fn denials(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
+        let counts = self.shared.denials.iter().map(|count| count.load(Ordering::Relaxed));
+        Denial::NAMES.into_iter().zip(counts)
+    }
+
+    /// What the hook is to be asked; for the one who asks it.
+    pub fn questions(&self) -> Option<mpsc::Receiver<Question>> {
+        lock(&self.shared.questions).take()
+    }
+
+    /// Where the hook is, and how long it may take.
+    pub fn hook(&self) -> (Option<String>, Duration) {
+        let rules = self.rules();
+        (rules.hook.url.clone(), rules.hook.timeout)
+    }
+
+    /// Takes in what the hook has said.
+    pub fn answer(&self, question: &Question, verdict: Verdict, now: SystemTime) {
+        let cache = self.rules().hook.cache;
+        let denied = lock(&self.shared.asked).answer(question, verdict, cache, now);
+        if let Some((denial, count)) = denied {
+            (0..count).for_each(|_| self.denied(question.address, &denial, now));
+        }
+    }
+
+    /// Decides about a wish without taking room for it. What the hook alone knows is denied: [`Denial::Unanswered`].
+    ///
+    /// # Errors
+    /// [`Denial`].
+    pub fn decide(&self, claim: &Claim<'_>, now: SystemTime) -> Result<Basis, Denial> {
+        match self.decision(claim, now) {
+            Decision::Granted(basis) => Ok(basis),
+            Decision::Denied(denial) => Err(denial),
+            Decision::Unknown => Err(Denial::Unanswered),
+        }
+    }
+
+    fn decision(&self, claim: &Claim<'_>, now: SystemTime) -> Decision {
+        let is_revoked = |name: &str| self.table().revoked.contains(name);
+        self.rules().policy.decide(claim, &is_revoked, now)
+    }
+
     fn cut(&self, why: Cut, which: impl Fn(SessionId, &Session) -> bool) -> usize {
         let mut table = self.table();
         let found = table.sessions.iter_mut().filter(|(id, session)| which(**id, session));
-        // An error is a connection that ends already.
-        found.filter_map(|(_, session)| session.leash.take()?.send(why).ok()).count()
+        found.map(|(_, session)| usize::from(session.cut(why))).sum()
+    }
+
+    /// Takes room for what is granted.
+    pub(super) fn hold(&self, session: SessionId, held: Held) -> Result<Grant, Denial> {
+        let (rules, number) = (self.rules(), self.number());
+        let mut table = self.table();
+        let Table { sessions, counts, .. } = &mut *table;
+        let taken = counts.take(&rules.limits, held.action, &held.path, held.rate);
+        let meter = taken.map_err(|denial| self.counted(denial))?;
+        match sessions.get_mut(&session) {
+            Some(session) => drop(session.uses.insert(number, held)),
+            // It has gone meanwhile.
+            None => counts.give_back(held.action, &held.path, held.rate),
+        }
+        Ok(Grant { authority: self.clone(), session, number, meter })
+    }
+
+    /// Gives the room back.
+    pub(super) fn let_go(&self, session: SessionId, number: u64) {
+        let mut table = self.table();
+        let Table { sessions, counts, .. } = &mut *table;
+        if let Some(held) = sessions.get_mut(&session).and_then(|session| session.uses.remove(&number)) {
+            counts.give_back(held.action, &held.path, held.rate);
+        }
+    }
+
+    /// Notes that somebody was denied something.
+    fn denied(&self, address: IpAddr, denial: &Denial, now: SystemTime) {
+        self.counted(*denial);
+        if denial.is_guess() {
+            let rules = self.rules();
+            self.table().counts.denied(&rules.limits.address, address, now);
+        }
+    }
+
+    fn counted(&self, denial: Denial) -> Denial {
+        let number = Denial::NAMES.iter().position(|name| *name == denial.name());
+        if let Some(count) = number.and_then(|number| self.shared.denials.get(number)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        denial
     }
 
     fn number(&self) -> u64 {
         self.shared.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        // Every critical section leaves the table whole, also when it panics.
-        self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.shared.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.shared.table)
+    }
+}
+
+/// Every critical section leaves what is behind the lock whole, also when it panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Visitor {
@@ -168,34 +414,63 @@ impl Visitor {
         self.id
     }
 
-    /// Asks for a stream.
-    pub fn ask(&self, action: Action, path: &str) -> Grant {
-        let number = self.authority.number();
-        if let Some(session) = self.authority.table().sessions.get_mut(&self.id) {
-            session.uses.insert(number, Use { action, path: path.into() });
+    /// Asks for a stream. Without a credential of its own, the wish has the one that the connection brought.
+    pub fn ask(&self, wish: Wish<'_>, now: SystemTime) -> Asking {
+        let Wish { action, path, credential, rate } = wish;
+        let credential = credential.or_else(|| self.credential.clone());
+        let claim = Claim { action, path, address: self.address, credential: credential.as_ref() };
+        let decided = match self.authority.decision(&claim, now) {
+            Decision::Granted(basis) => Heard::Known(Ok(basis)),
+            Decision::Denied(denial) => Heard::Known(Err(denial)),
+            Decision::Unknown => {
+                let (path, credential) = (path.into(), credential.clone());
+                let question = Question { action, path, address: self.address, credential };
+                lock(&self.authority.shared.asked).ask(question, now)
+            }
+        };
+        let denied = match &decided {
+            Heard::Known(Err(denial)) => Some(denial),
+            Heard::Known(Ok(_)) | Heard::Waiting(_) => None,
+        };
+        if let Some(denial) = denied {
+            self.authority.denied(self.address, denial, now);
         }
-        Grant { authority: self.authority.clone(), session: self.id, number }
+        Asking::new(self, decided, action, path.into(), rate, credential)
     }
 }
 
 impl Drop for Visitor {
     fn drop(&mut self) {
-        self.authority.table().sessions.remove(&self.id);
-    }
-}
-
-impl Drop for Grant {
-    fn drop(&mut self) {
-        if let Some(session) = self.authority.table().sessions.get_mut(&self.session) {
-            session.uses.remove(&self.number);
+        let mut table = self.authority.table();
+        let Table { sessions, counts, .. } = &mut *table;
+        if let Some(session) = sessions.remove(&self.id) {
+            for held in session.uses.into_values() {
+                counts.give_back(held.action, &held.path, held.rate);
+            }
         }
     }
 }
 
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.authority.table().counts.leave(self.address);
+    }
+}
+
 impl Session {
+    /// Whether it was there to be cut.
+    fn cut(&mut self, why: Cut) -> bool {
+        // An error is a connection that ends already.
+        self.leash.take().is_some_and(|leash| leash.send(why).is_ok())
+    }
+
     fn summary(&self, id: SessionId) -> Summary {
-        let uses = self.uses.values().cloned().collect();
-        Summary { id, address: self.address, entrance: self.entrance, since: self.since, uses }
+        let uses = self.uses.values().map(|held| Use {
+            action: held.action,
+            path: Arc::clone(&held.path),
+            by: Arc::clone(&held.basis.name),
+        });
+        Summary { id, address: self.address, entrance: self.entrance, since: self.since, uses: uses.collect() }
     }
 }
 

@@ -123,6 +123,12 @@ impl Registry {
         Subscriber::packaged(lease, packaged)
     }
 
+    /// Bits a second of a stream over the last five seconds; 0 while nobody publishes it.
+    pub fn bits_per_second(&self, path: &StreamPath, now: Instant) -> u64 {
+        let stream = self.shared.streams().get(path).map(|slot| Arc::clone(&slot.stream));
+        stream.map_or(0, |stream| stream.read().bits_per_second(now))
+    }
+
     /// All streams that are being published, in order of their paths, as they stand at `now`.
     pub fn streams(&self, now: Instant) -> Vec<StreamSummary> {
         let mut summaries: Vec<_> =

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{Config, former};
 
+/// Keys whose values are never shown.
+const SECRETS: [&str; 2] = ["authority.keys", "authority.tokens"];
+
 /// A configuration, and where each of its keys was set.
 #[derive(Debug, Clone, Default)]
 pub struct Loaded {
@@ -57,7 +60,7 @@ pub fn load(file: Option<&Path>, settings: &[String]) -> Result<Loaded, ConfigEr
             }
             Err(error) => {
                 failure.get_or_insert(ConfigError {
-                    place: format!("--set {setting}"),
+                    place: flag(setting),
                     message: format!("{key}: {error}{}", default_of(key)),
                 });
             }
@@ -70,7 +73,7 @@ impl Loaded {
     /// Where `key` was set: the flag, `file:line`, or that it is the default.
     pub fn place(&self, key: &str) -> String {
         if let Some((_, setting)) = self.flags.iter().rev().find(|(flag, _)| flag == key) {
-            return format!("--set {setting}");
+            return flag(setting);
         }
         if let Some((path, text)) = &self.file
             && let Some(line) = (1..=text.lines().count()).find(|&line| key_at(text, line).as_deref() == Some(key))
@@ -147,7 +150,7 @@ fn key_at(text: &str, line: usize) -> Option<String> {
 }
 
 fn split_setting<'a>(setting: &'a str, keys: &BTreeSet<String>) -> Result<(&'a str, Value), ConfigError> {
-    let refuse = |message| Err(ConfigError { place: format!("--set {setting}"), message });
+    let refuse = |message| Err(ConfigError { place: flag(setting), message });
     let Some((key, text)) = setting.split_once('=') else {
         return refuse("write key.path=value".into());
     };
@@ -158,6 +161,14 @@ fn split_setting<'a>(setting: &'a str, keys: &BTreeSet<String>) -> Result<(&'a s
         Ok(value) => Ok((key, value)),
         // `[::]:4446` is no YAML, but it is clear what it means.
         Err(_) => Ok((key, Value::String(text.into()))),
+    }
+}
+
+/// How a setting is named, without the secrets that may be in it.
+fn flag(setting: &str) -> String {
+    match setting.split_once('=') {
+        Some((key, _)) if SECRETS.contains(&key) => format!("--set {key}=***"),
+        _ => format!("--set {setting}"),
     }
 }
 
@@ -318,6 +329,17 @@ mod tests {
             assert_eq!(error.place, format!("--set {setting}"));
             assert!(error.message.starts_with(says), "{error}");
         }
+    }
+
+    #[test]
+    fn secrets_are_not_shown_when_they_are_refused() {
+        for key in SECRETS {
+            let error = set(&[&format!("{key}=[{{name: a, secret: hunter2, key: hunter2}}]")]).unwrap_err().to_string();
+            assert!(error.contains(key) && !error.contains("hunter2"), "{error}");
+        }
+        let text = "authority:\n  keys:\n    - secret: hunter2\n      name: 3\n      paths: hunter2\n";
+        let error = read_text(text).unwrap_err().to_string();
+        assert!(error.starts_with("h.yml:") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

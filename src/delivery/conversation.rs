@@ -16,6 +16,8 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -28,12 +30,14 @@ use super::formats::Format;
 use super::outlet::lasting;
 use super::play::{Request, Stream};
 use super::publish::{self, Publication, Rejection, is_media};
-use super::query::{self, Query};
+use super::query::Query;
+use crate::authority::{Action, Asking, Denial, Grant, Secret, Visitor, Wish};
 use crate::broadcast::{Item, Registry, StreamPath};
 use crate::clock::Epoch;
 use crate::session::error::WriteError;
 use crate::session::{Event, Flows, Priority, RecvFlow, SendFlow};
 use crate::wire::amf0::Value;
+use crate::wire::query;
 use crate::wire::tc::{Command, Content, FlowMetadata, Info, Message, Status, StreamId, UserControl};
 
 /// Most message streams of one viewer at a time. Genuine clients make one; each is a place in a broadcast.
@@ -49,6 +53,12 @@ const MAX_STREAM_FLOWS: usize = 8;
 /// read, or not acknowledged, from filling memory.
 const MAX_UNREAD: usize = 64 << 10;
 
+/// What a credential is called, wherever a client may name it.
+const TOKEN: &str = "token";
+
+/// How often a client may ask for what it is denied. Stops guesses that cost no connection each.
+const MAX_DENIALS: u32 = 3;
+
 /// Unacknowledged bytes allowed on a flow of the viewer's. It sends commands; genuine clients start with this many.
 const WINDOW: u64 = 65536;
 
@@ -63,6 +73,10 @@ pub(super) struct Conversation<'a> {
     control: Option<Control>,
     /// In boxes, since a map's node has room for eleven.
     streams: BTreeMap<StreamId, Box<Stream>>,
+    visitor: &'a Visitor,
+    /// What is wanted of a stream and has not been granted yet.
+    waiting: BTreeMap<StreamId, Box<Waiting>>,
+    denials: u32,
     /// The viewer's flows that belong to a stream.
     flows: BTreeMap<RecvFlow, StreamId>,
     /// What is published: one stream a connection, as over RTMP. In a box, since few publish.
@@ -77,11 +91,36 @@ struct Control {
     ours: SendFlow,
     /// The application, once connected.
     app: Option<String>,
+    /// What came with `connect`.
+    credential: Option<Secret>,
+}
+
+/// Somebody who waits for an answer.
+#[derive(Debug)]
+struct Waiting {
+    asking: Asking,
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Play(Request),
+    Publish {
+        path: StreamPath,
+        /// Its name in the client's words.
+        name: String,
+    },
 }
 
 impl<'a> Conversation<'a> {
     /// A conversation in which nothing has been said.
-    pub(super) fn new(registry: &'a Registry, config: &'a Config, format: Format, epoch: Epoch) -> Self {
+    pub(super) fn new(
+        registry: &'a Registry,
+        config: &'a Config,
+        format: Format,
+        epoch: Epoch,
+        visitor: &'a Visitor,
+    ) -> Self {
         Self {
             registry,
             config,
@@ -89,6 +128,9 @@ impl<'a> Conversation<'a> {
             epoch,
             control: None,
             streams: BTreeMap::new(),
+            visitor,
+            waiting: BTreeMap::new(),
+            denials: 0,
             flows: BTreeMap::new(),
             publication: None,
             last_stream: StreamId::CONTROL,
@@ -155,6 +197,75 @@ impl<'a> Conversation<'a> {
         self.streams.values().find_map(|stream| stream.path())
     }
 
+    /// What any stream's client is answered, or the task is woken when there is an answer.
+    pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<(StreamId, Result<Grant, Denial>)> {
+        for (&id, waiting) in &mut self.waiting {
+            if let Poll::Ready(answer) = Pin::new(&mut waiting.asking).poll(context) {
+                return Poll::Ready((id, answer));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Takes in what a stream's client is answered.
+    ///
+    /// # Errors
+    /// [`Over`]: close the link.
+    pub(super) fn handle_answer(
+        &mut self,
+        flows: &mut Flows,
+        id: StreamId,
+        answer: Result<Grant, Denial>,
+        now: Instant,
+    ) -> Result<(), Over> {
+        let Some(waiting) = self.waiting.remove(&id) else { return Ok(()) };
+        match (answer, waiting.wanted) {
+            (Ok(grant), Wanted::Play(request)) => {
+                let (Some(stream), Some(control)) = (self.streams.get_mut(&id), &self.control) else { return Ok(()) };
+                control.write(flows, UserControl::StreamBegin(id).encode())?;
+                stream.play(flows, self.registry, self.config, request, grant, now)
+            }
+            (Ok(grant), Wanted::Publish { path, name }) => self.begin_publishing(flows, id, &path, &name, grant, now),
+            (Err(denial), wanted) => self.deny(flows, id, &denial, &wanted, now),
+        }
+    }
+
+    /// Counts bytes that were sent.
+    pub(super) fn spend(&self, bytes: u64) {
+        if let Some(grant) = self.streams.values().find_map(|stream| stream.grant()) {
+            grant.spend(bytes);
+        }
+    }
+
+    fn deny(
+        &mut self,
+        flows: &mut Flows,
+        id: StreamId,
+        denial: &Denial,
+        wanted: &Wanted,
+        now: Instant,
+    ) -> Result<(), Over> {
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        let (status, name) = match wanted {
+            Wanted::Play(request) => {
+                stream.stop(flows, now);
+                (Status::PlayFailed, &request.name)
+            }
+            Wanted::Publish { name, .. } => (Status::PublishRejected, name),
+        };
+        let mut info = Info::new(status, &denial.told()).with("detail", name.as_str());
+        if let Some(after) = denial.retry_after() {
+            info = info.with("retryAfter", after.as_secs_f64());
+        }
+        stream.notify(flows, info)?;
+        self.denials += 1;
+        match denial.retry_after() {
+            Some(_) => Err(Over::NoRoom),
+            None if self.denials >= MAX_DENIALS => Err(Over::NotAllowed),
+            None => Ok(()),
+        }
+    }
+
     /// What happens next to any stream that is played, or the task is woken when something does.
     pub(super) fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<(StreamId, Item)> {
         for (&id, stream) in &mut self.streams {
@@ -186,7 +297,7 @@ impl<'a> Conversation<'a> {
                 flows.accept(flow, WINDOW);
                 let metadata = FlowMetadata::new(StreamId::CONTROL).encode();
                 let ours = flows.open(metadata, Priority::Immediate, Some(flow))?;
-                self.control = Some(Control { theirs: flow, ours, app: None });
+                self.control = Some(Control { theirs: flow, ours, app: None, credential: None });
             }
             (Some(control), Some(answered))
                 if answered == control.ours
@@ -243,6 +354,7 @@ impl<'a> Conversation<'a> {
         match (command.name.as_str(), control.app.is_some()) {
             ("connect", false) => {
                 control.app = Some(app(&command.object).ok_or(Over::OutOfTurn("connect names no application"))?);
+                control.credential = credential(&command.object);
                 control.tell(flows, &connected(command))
             }
             ("connect", true) => Err(Over::OutOfTurn("connected already")),
@@ -284,6 +396,7 @@ impl<'a> Conversation<'a> {
     fn delete_stream(&mut self, flows: &mut Flows, id: StreamId, now: Instant) {
         let Some(mut stream) = self.streams.remove(&id) else { return };
         self.publication.take_if(|publication| publication.stream() == id);
+        self.waiting.remove(&id);
         stream.close(flows, now);
         self.flows.retain(|flow, of| {
             if *of == id {
@@ -314,6 +427,7 @@ impl<'a> Conversation<'a> {
             "play" => self.play(flows, id, command, now),
             "publish" => self.publish(flows, id, command, now),
             "closeStream" => {
+                self.waiting.remove(&id);
                 stream.stop(flows, now);
                 self.unpublish(flows, id)
             }
@@ -334,20 +448,38 @@ impl<'a> Conversation<'a> {
     }
 
     fn publish(&mut self, flows: &mut Flows, id: StreamId, command: &Command, now: Instant) -> Result<(), Over> {
+        self.waiting.remove(&id);
         let Some(name) = command.argument(0).and_then(Value::as_str) else { return self.unpublish(flows, id) };
         let (Some(stream), Some(control)) = (self.streams.get_mut(&id), &self.control) else { return Ok(()) };
-        let (name, _) = query::split(name);
+        let (name, query) = query::split(name);
         let path = StreamPath::new(control.app.as_deref().unwrap_or_default(), name);
-        let begun = match (&self.publication, path) {
-            (Some(_), _) => Err("This connection publishes already".to_owned()),
-            (None, Err(error)) => Err(error.to_string()),
-            (None, Ok(path)) => match Publication::begin(self.registry, &path, id, now) {
-                Ok(publication) => Ok((publication, path)),
-                Err(taken) => Err(taken.to_string()),
-            },
-        };
-        match begun {
-            Ok((publication, path)) => {
+        let is_publishing = self.publication.is_some()
+            || self.waiting.values().any(|waiting| matches!(waiting.wanted, Wanted::Publish { .. }));
+        let refuse = |why: &str| Info::new(Status::PublishBadName, why).with("detail", name);
+        match path {
+            _ if is_publishing => stream.notify(flows, refuse("This connection publishes already")),
+            Err(error) => stream.notify(flows, refuse(&error.to_string())),
+            Ok(path) => {
+                let credential = query::value(query, TOKEN).and_then(|token| Secret::brought(&token));
+                let wanted = Wanted::Publish { path: path.clone(), name: name.to_owned() };
+                self.ask(id, Action::Publish, &path, credential, wanted, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn begin_publishing(
+        &mut self,
+        flows: &mut Flows,
+        id: StreamId,
+        path: &StreamPath,
+        name: &str,
+        grant: Grant,
+        now: Instant,
+    ) -> Result<(), Over> {
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        match Publication::begin(self.registry, path, id, grant, now) {
+            Ok(publication) => {
                 info!(stream = %path, "publishing");
                 stream.stop(flows, now);
                 self.publication = Some(Box::new(publication));
@@ -356,8 +488,30 @@ impl<'a> Conversation<'a> {
                 }
                 stream.notify(flows, Info::new(Status::PublishStart, "Publishing").with("detail", name))
             }
-            Err(why) => stream.notify(flows, Info::new(Status::PublishBadName, &why).with("detail", name)),
+            Err(taken) => {
+                stream.notify(flows, Info::new(Status::PublishBadName, &taken.to_string()).with("detail", name))
+            }
         }
+    }
+
+    /// Asks whether this may be; the answer comes with [`Conversation::poll_answer`].
+    fn ask(
+        &mut self,
+        id: StreamId,
+        action: Action,
+        path: &StreamPath,
+        credential: Option<Secret>,
+        wanted: Wanted,
+        now: Instant,
+    ) {
+        let credential = credential.or_else(|| self.control.as_ref()?.credential.clone());
+        let rate = match action {
+            Action::Publish => 0,
+            Action::View => self.registry.bits_per_second(path, now) / 8,
+        };
+        let wish = Wish { action, path: path.as_str(), credential, rate };
+        let asking = self.visitor.ask(wish, self.epoch.wall_at(now));
+        self.waiting.insert(id, Box::new(Waiting { asking, wanted }));
     }
 
     /// Ends what is published on a stream, as the client has asked.
@@ -387,12 +541,13 @@ impl<'a> Conversation<'a> {
     fn play(&mut self, flows: &mut Flows, id: StreamId, command: &Command, now: Instant) -> Result<(), Over> {
         self.unpublish(flows, id)?;
         let (Some(stream), Some(control)) = (self.streams.get_mut(&id), &self.control) else { return Ok(()) };
+        self.waiting.remove(&id);
         let Some(name) = command.argument(0).and_then(Value::as_str) else {
             stream.stop(flows, now);
             return Ok(());
         };
         let (name, query) = query::split(name);
-        let query = Query::parse(query);
+        let mut query = Query::parse(query);
         let refuse = |stream: &mut Stream, flows: &mut Flows, why: &str| {
             stream.stop(flows, now);
             stream.notify(flows, Info::new(Status::PlayFailed, why).with("detail", name))
@@ -405,9 +560,10 @@ impl<'a> Conversation<'a> {
             Ok(path) => path,
             Err(error) => return refuse(stream, flows, &error.to_string()),
         };
-        control.write(flows, UserControl::StreamBegin(id).encode())?;
-        let request = Request { path, name: name.to_owned(), format, query, epoch: self.epoch };
-        stream.play(flows, self.registry, self.config, request, now)
+        let credential = query.token.take();
+        let request = Request { path: path.clone(), name: name.to_owned(), format, query, epoch: self.epoch };
+        self.ask(id, Action::View, &path, credential, Wanted::Play(request), now);
+        Ok(())
     }
 }
 
@@ -438,6 +594,14 @@ fn app(connect: &Value) -> Option<String> {
     let app = query::percent_decode(query::split(app).0);
     let app = app.trim_matches('/');
     (!app.is_empty()).then(|| app.to_owned())
+}
+
+/// What a `connect` brings: its `token`, else that of its address.
+fn credential(connect: &Value) -> Option<Secret> {
+    let text = |key| connect.get(key).and_then(Value::as_str);
+    let of_address = |key| query::value(query::split(text(key)?).1, TOKEN);
+    let token = text(TOKEN).map(Into::into).or_else(|| of_address("app")).or_else(|| of_address("tcUrl"))?;
+    Secret::brought(&token)
 }
 
 /// The answer to `connect`.

@@ -24,6 +24,12 @@ pub(super) enum Over {
     /// It asks and does not read the answers, which would fill memory.
     #[error("answers are not read")]
     Unread,
+    /// It asked again and again for what it may not have.
+    #[error("not allowed")]
+    NotAllowed,
+    /// There is no room for it.
+    #[error("no room")]
+    NoRoom,
 }
 
 impl Over {
@@ -31,6 +37,8 @@ impl Over {
     pub(super) fn close_reason(&self) -> CloseReason {
         match self {
             Over::Left => CloseReason::Done,
+            Over::NotAllowed => CloseReason::NotAllowed,
+            Over::NoRoom => CloseReason::TryAgainLater,
             Over::Unreadable(_) | Over::OutOfTurn(_) | Over::TooManyFlows(_) | Over::Unread => CloseReason::Misbehaved,
         }
     }
@@ -38,7 +46,7 @@ impl Over {
     /// What [`serve`](super::serve) returns.
     pub(super) fn into_result(self) -> Result<(), LinkError> {
         match self {
-            Over::Left => Ok(()),
+            Over::Left | Over::NotAllowed | Over::NoRoom => Ok(()),
             Over::Unreadable(_) | Over::OutOfTurn(_) | Over::TooManyFlows(_) | Over::Unread => {
                 Err(LinkError::Misbehaved(self.to_string()))
             }

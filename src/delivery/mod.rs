@@ -21,6 +21,7 @@ mod query;
 mod tests;
 
 use std::future::{pending, poll_fn};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::select;
@@ -31,8 +32,7 @@ pub use self::config::{Config, TargetDelay};
 use self::conversation::Conversation;
 pub use self::formats::Format;
 pub use self::meter::{Meter, Metrics, Snapshot};
-pub use self::query::percent_decode;
-use crate::authority::SessionId;
+use crate::authority::{Authority, Denial, Entrance, Grant, Visitor};
 use crate::broadcast::{Item, Registry};
 use crate::clock::Clock;
 use crate::session::Event;
@@ -42,20 +42,23 @@ use crate::wire::tc::StreamId;
 enum Step {
     Event(Event),
     Item(StreamId, Item),
+    Answer(StreamId, Result<Grant, Denial>),
     Timeout,
 }
 
-/// Serves one viewer until it leaves, what it plays as `raw` unless it asks for something else.
+/// Serves one viewer, who may do everything, until it leaves; what it plays as `raw` unless it asks for something else.
 ///
 /// # Errors
 /// [`LinkError`] when the connection failed or the peer broke the protocol.
 pub async fn serve<L: Link>(link: L, registry: &Registry, config: &Config, clock: Clock) -> Result<(), LinkError> {
-    let mut meter = Metrics::default().viewer(SessionId(0), "unknown");
-    serve_as(link, Format::Raw, registry, config, clock, &mut meter).await
+    let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
+    let (visitor, _leash) = Authority::default().visit(nowhere, Entrance::RtWebSocket, None, clock.wall());
+    let mut meter = Metrics::default().viewer(visitor.id(), "unknown");
+    serve_as(link, Format::Raw, registry, config, clock, &visitor, &mut meter).await
 }
 
-/// Serves one viewer until it leaves, what it plays as `format` unless it asks for something else. What the meter has not been
-/// told when this ends is still with the link.
+/// Serves one viewer until it leaves, what it plays as `format` unless it asks for something else, and only what `visitor` is
+/// granted. What the meter has not been told when this ends is still with the link.
 ///
 /// Fills in the field `stream` of the current span.
 ///
@@ -67,11 +70,12 @@ pub async fn serve_as<L: Link>(
     registry: &Registry,
     config: &Config,
     clock: Clock,
+    visitor: &Visitor,
     meter: &mut Meter,
 ) -> Result<(), LinkError> {
     // A bound of nothing would be never to send anything.
     let bound = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX).max(1);
-    let mut conversation = Conversation::new(registry, config, format, clock.epoch());
+    let mut conversation = Conversation::new(registry, config, format, clock.epoch(), visitor);
     loop {
         let room = link.flows().queued() < bound;
         if !room {
@@ -82,7 +86,7 @@ pub async fn serve_as<L: Link>(
         // Whatever is ready is queued before the link is asked to send, for it to go out in one write.
         let step = select! {
             biased;
-            (stream, item) = poll_fn(|context| conversation.poll_item(context)), if room => Step::Item(stream, item),
+            step = poll_fn(|context| poll_own(&mut conversation, context, room)) => step,
             event = link.next() => match event {
                 Ok(event) => Step::Event(event),
                 Err(LinkError::Closed) => return Ok(()),
@@ -91,10 +95,11 @@ pub async fn serve_as<L: Link>(
             () = reached(timeout) => Step::Timeout,
         };
         let now = clock.now();
-        let may_play_another = matches!(step, Step::Event(Event::Message { .. }));
+        let may_play_another = matches!(step, Step::Event(Event::Message { .. }) | Step::Answer(..));
         let flows = link.flows();
         let outcome = match step {
             Step::Event(event) => conversation.handle_event(flows, event, now),
+            Step::Answer(stream, answer) => conversation.handle_answer(flows, stream, answer, now),
             Step::Timeout => conversation.handle_timeout(flows, now),
             Step::Item(stream, item) => {
                 let mut next = Some((stream, item));
@@ -111,12 +116,24 @@ pub async fn serve_as<L: Link>(
         }
         if meter.is_due(now) {
             let tally = link.flows().take_tally();
+            conversation.spend(tally.bytes);
             meter.report(&tally, link.path(), now);
         }
         if let Err(over) = outcome {
             link.close(over.close_reason()).await;
             return over.into_result();
         }
+    }
+}
+
+/// What comes from this side: answers, and the stream as long as there is room for it.
+fn poll_own(conversation: &mut Conversation<'_>, context: &mut Context<'_>, room: bool) -> Poll<Step> {
+    if let Poll::Ready((stream, answer)) = conversation.poll_answer(context) {
+        return Poll::Ready(Step::Answer(stream, answer));
+    }
+    match room {
+        true => conversation.poll_item(context).map(|(stream, item)| Step::Item(stream, item)),
+        false => Poll::Pending,
     }
 }
 

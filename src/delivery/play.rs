@@ -20,6 +20,7 @@ use super::measure::Teller;
 use super::outlet::{Carries, Outlet, Written, lasting};
 use super::policy::{self, Lifetimes};
 use super::query::Query;
+use crate::authority::Grant;
 use crate::broadcast::{Frame, Item, Registry, StreamPath, Subscriber};
 use crate::clock::Epoch;
 use crate::media::time::Timestamp;
@@ -47,6 +48,7 @@ pub(super) struct Stream {
 #[derive(Debug)]
 struct Playing {
     subscriber: Subscriber,
+    grant: Grant,
     path: StreamPath,
     /// The name in the viewer's words.
     name: String,
@@ -107,6 +109,7 @@ impl Stream {
         registry: &Registry,
         config: &Config,
         request: Request,
+        grant: Grant,
         now: Instant,
     ) -> Result<(), Over> {
         let Request { path, name, format, query, epoch } = request;
@@ -125,6 +128,7 @@ impl Stream {
         self.data.tell(flows, access.encode(0))?;
         self.playing = Some(Playing {
             subscriber: format.subscribe(registry, config, &path),
+            grant,
             path,
             name,
             format,
@@ -253,6 +257,11 @@ impl Stream {
     /// What is played.
     pub(super) fn path(&self) -> Option<&StreamPath> {
         self.playing.as_ref().map(|playing| &playing.path)
+    }
+
+    /// By what right it is played.
+    pub(super) fn grant(&self) -> Option<&Grant> {
+        self.playing.as_ref().map(|playing| &playing.grant)
     }
 
     /// The cursor into what is played.

@@ -14,6 +14,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
+use crate::authority::Grant;
 use crate::broadcast::{Intake, Publisher, Registry, Replaced, StreamPath, Taken, UnsupportedCodec};
 use crate::media::Track;
 use crate::session::{Flows, RecvFlow};
@@ -28,6 +29,8 @@ pub(super) const WINDOW: u64 = 2 << 20;
 pub(super) struct Publication {
     stream: StreamId,
     publisher: Publisher,
+    /// By what right.
+    _grant: Grant,
     intake: Intake,
     /// The flows on which sound or picture has come. Picture makes a flow its own.
     tracks: BTreeMap<RecvFlow, Track>,
@@ -52,9 +55,15 @@ impl Publication {
     ///
     /// # Errors
     /// [`Taken`].
-    pub(super) fn begin(registry: &Registry, path: &StreamPath, stream: StreamId, now: Instant) -> Result<Self, Taken> {
+    pub(super) fn begin(
+        registry: &Registry,
+        path: &StreamPath,
+        stream: StreamId,
+        grant: Grant,
+        now: Instant,
+    ) -> Result<Self, Taken> {
         let publisher = registry.publish(path, now)?;
-        Ok(Self { stream, publisher, intake: Intake::default(), tracks: BTreeMap::new() })
+        Ok(Self { stream, publisher, _grant: grant, intake: Intake::default(), tracks: BTreeMap::new() })
     }
 
     /// Takes in a message for which [`is_media`] holds.

@@ -7,12 +7,15 @@
 //! | `asis` | | accepted; timestamps are the stream's own in any case |
 //! | `format` | `raw`, `fmp4` | `raw` |
 //! | `clock` | `1`, `yes`, `true`: the gateway's clock is told, see [`measure`](super::measure) | off |
+//! | `token` | a credential, see [`authority`](crate::authority) | that of `connect`, or of the connection |
 //!
-//! Keys are those of tcserver (zenomt/rtmfp-cpp), `format` and `clock`. `&`, `?` and `;` separate; the later of two wins; what is
+//! Keys are those of tcserver (zenomt/rtmfp-cpp), `format`, `clock` and `token`. `&`, `?` and `;` separate; the later of two wins; what is
 //! not understood is left out, as a viewer's wish is never a reason to refuse it.
 
-use std::borrow::Cow;
 use std::time::Duration;
+
+use crate::authority::Secret;
+use crate::wire::query;
 
 /// The longest time that a viewer may ask for: what a queue is held for is memory. Defined by: tcserver.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -34,16 +37,16 @@ pub(super) struct Query {
     pub(super) format: Option<String>,
     /// `clock`.
     pub(super) clock: bool,
+    /// `token`.
+    pub(super) token: Option<Secret>,
 }
 
 impl Query {
     /// Reads a query, without the `?` before it.
     pub(super) fn parse(query: &str) -> Self {
         let mut wishes = Self::default();
-        for pair in query.split(['&', '?', ';']) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_decode(value);
-            match &*percent_decode(key) {
+        for (key, value) in query::pairs(query) {
+            match &*key {
                 "audioLifetime" => set(&mut wishes.audio_lifetime, seconds(&value)),
                 "videoLifetime" => set(&mut wishes.video_lifetime, seconds(&value)),
                 "finishByMargin" => set(&mut wishes.finish_by_margin, seconds(&value)),
@@ -53,41 +56,12 @@ impl Query {
                 }
                 "clock" => wishes.clock = matches!(&*value, "1" | "yes" | "true"),
                 "format" => wishes.format = Some(value.into_owned()),
+                "token" => wishes.token = Secret::brought(&value),
                 _ => {}
             }
         }
         wishes
     }
-}
-
-/// Splits what a `play` command names into the stream's name and the query behind it.
-pub(super) fn split(name: &str) -> (&str, &str) {
-    name.split_once('?').unwrap_or((name, ""))
-}
-
-/// Decodes `%xx`. A `%` without two digits stays; what is not UTF-8 then becomes U+FFFD.
-pub fn percent_decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut rest = text.as_bytes();
-    let mut decoded = Vec::with_capacity(rest.len());
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if let (b'%', [high, low, after @ ..]) = (byte, rest)
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            decoded.push(high << 4 | low);
-            rest = after;
-        } else {
-            decoded.push(byte);
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 fn set<T>(wish: &mut Option<T>, value: Option<T>) {
@@ -153,19 +127,6 @@ mod tests {
     #[test]
     fn what_is_unknown_is_left_out() {
         assert_eq!(Query::parse("previousGopStartBy=0.1&asis&&=&x=y"), Query::default());
-    }
-
-    #[test]
-    fn the_name_ends_at_the_first_question_mark() {
-        assert_eq!(split("demo?a=b?c"), ("demo", "a=b?c"));
-        assert_eq!(split("demo"), ("demo", ""));
-    }
-
-    #[test]
-    fn a_percent_sign_without_digits_stays() {
-        for (text, decoded) in [("a%20b", "a b"), ("100%", "100%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "\u{fffd}")] {
-            assert_eq!(percent_decode(text), decoded, "{text}");
-        }
     }
 
     proptest! {

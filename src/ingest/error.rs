@@ -1,6 +1,7 @@
 use thiserror::Error;
 
 use super::chunk::ChunkError;
+use crate::authority::Denial;
 use crate::broadcast::{Replaced, UnsupportedCodec};
 use crate::wire::tc::TcError;
 
@@ -16,12 +17,25 @@ pub enum IngestError {
     /// The peer sends what this gateway can't carry; it has been told so.
     #[error(transparent)]
     UnsupportedCodec(#[from] UnsupportedCodec),
+    /// The peer may not publish what it wants to; it has been told so.
+    #[error("refused: {0}")]
+    Denied(#[from] Denial),
     /// The peer took too long.
     #[error("no {0} in time")]
     TimedOut(Awaited),
     /// Another publisher has taken the stream.
     #[error(transparent)]
     Replaced(#[from] Replaced),
+}
+
+impl IngestError {
+    /// What the peer is told.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Denied(denial) => denial.told(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// What a peer has to send within a time limit.

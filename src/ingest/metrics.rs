@@ -32,6 +32,7 @@ impl Metrics {
             Err(IngestError::Io(_)) => "lost",
             Err(IngestError::Misbehaved(_)) => "misbehaved",
             Err(IngestError::UnsupportedCodec(_)) => "codec",
+            Err(IngestError::Denied(_)) => "denied",
             Err(IngestError::TimedOut(_)) => "silent",
             Err(IngestError::Replaced(_)) => "replaced",
         };

@@ -24,7 +24,8 @@ use tokio::time::timeout_at;
 use tracing::{Span, debug, field, info};
 
 use self::session::{Event, Session};
-use crate::broadcast::{Publisher, Registry};
+use crate::authority::{Action, Grant, Secret, Visitor, Wish};
+use crate::broadcast::{Publisher, Registry, StreamPath};
 use crate::clock::Clock;
 use crate::wire::tc::Status;
 
@@ -57,7 +58,13 @@ mod message_type {
 ///
 /// # Errors
 /// [`IngestError`] when it did not end in order.
-pub async fn serve<S>(socket: S, registry: &Registry, config: &Config, clock: Clock) -> Result<(), IngestError>
+pub async fn serve<S>(
+    socket: S,
+    registry: &Registry,
+    config: &Config,
+    clock: Clock,
+    visitor: &Visitor,
+) -> Result<(), IngestError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -65,7 +72,7 @@ where
         Connection { socket, input: BytesMut::new(), deadline: clock.now() + config.handshake_timeout, clock };
     connection.handshake().await?;
     let mut session = Session::new(config);
-    let result = connection.converse(&mut session, registry, config).await;
+    let result = connection.converse(&mut session, registry, config, visitor).await;
     if let Err(error) = &result {
         if let IngestError::TimedOut(Awaited::Media) = error {
             session.refuse(Status::PublishRejected, &error.to_string());
@@ -108,20 +115,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         session: &mut Session,
         registry: &Registry,
         config: &Config,
+        visitor: &Visitor,
     ) -> Result<(), IngestError> {
-        let mut publisher: Option<Publisher> = None;
+        let mut publisher: Option<(Publisher, Grant)> = None;
         self.deadline = self.clock.now() + config.publish_timeout;
         session.received(self.input.len());
         loop {
             let now = self.clock.now();
             while let Some(event) = session.read(&mut self.input)? {
                 match event {
-                    Event::Publish(path) => {
+                    Event::Publish { path, credential } => {
                         Span::current().record("stream", field::display(&path));
+                        let grant = self.ask(visitor, &path, credential).await.inspect_err(|denied| {
+                            session.refuse(Status::PublishRejected, &denied.told());
+                        })?;
                         match registry.publish(&path, now) {
                             Ok(accepted) => {
                                 info!(stream = %path, "publishing");
-                                publisher = Some(accepted);
+                                publisher = Some((accepted, grant));
                                 session.accept();
                             }
                             Err(taken) => {
@@ -131,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         }
                     }
                     Event::Unit(unit) => {
-                        let Some(publisher) = &mut publisher else { continue };
+                        let Some((publisher, _)) = &mut publisher else { continue };
                         publisher.append_quietly(unit, now).inspect_err(|replaced| {
                             session.refuse(Status::PublishRejected, &replaced.to_string());
                         })?;
@@ -144,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
             }
             let awaited = match &mut publisher {
-                Some(publisher) => {
+                Some((publisher, _)) => {
                     publisher.wake(now);
                     self.deadline = publisher.stalls_at();
                     Awaited::Media
@@ -152,7 +163,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 None => Awaited::Publish,
             };
             self.write(&session.take_output(), awaited).await?;
-            let count = match publisher.as_mut().and_then(|publisher| Some((publisher.wake_at()?, publisher))) {
+            let waking = publisher.as_mut().and_then(|(publisher, _)| Some((publisher.wake_at()?, publisher)));
+            let count = match waking {
                 None => self.read(awaited).await?,
                 Some((wake_at, publisher)) => match timeout_at(wake_at.into(), self.read(awaited)).await {
                     Ok(count) => count?,
@@ -168,6 +180,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             session.received(count);
         }
+    }
+
+    /// Asks whether it may publish. The answer comes in time: whoever is asked has less than a peer has.
+    async fn ask(
+        &self,
+        visitor: &Visitor,
+        path: &StreamPath,
+        credential: Option<Secret>,
+    ) -> Result<Grant, IngestError> {
+        let wish = Wish { action: Action::Publish, path: path.as_str(), credential, rate: 0 };
+        let asking = visitor.ask(wish, self.clock.wall());
+        let answer = timeout_at(self.deadline.into(), asking).await;
+        Ok(answer.map_err(|_| IngestError::TimedOut(Awaited::Publish))??)
     }
 
     /// Tells the peer why it is dropped, and drops what it still sends: closing a socket with unread bytes would reset the

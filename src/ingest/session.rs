@@ -17,9 +17,11 @@ use super::aggregate::Aggregate;
 use super::chunk::{ChunkReader, Message};
 use super::output::Output;
 use super::{Config, IngestError, Misbehaved, message_type};
+use crate::authority::Secret;
 use crate::broadcast::{Intake, StreamPath};
 use crate::media::Unit;
 use crate::wire::amf0::Value;
+use crate::wire::query;
 use crate::wire::tc::{Command, Info, Status};
 
 /// How many bytes either side may send before it wants an acknowledgement. What the field uses: a second at 20 Mbit/s.
@@ -43,7 +45,12 @@ const CAN_FORWARD: u32 = 4;
 #[derive(Debug)]
 pub(super) enum Event {
     /// It wants to publish. Answer with [`Session::accept`] or [`Session::refuse`].
-    Publish(StreamPath),
+    Publish {
+        /// The stream.
+        path: StreamPath,
+        /// By what right.
+        credential: Option<Secret>,
+    },
     /// It sent an access unit of the stream that it publishes.
     Unit(Unit),
     /// It has stopped publishing.
@@ -57,6 +64,8 @@ pub(super) struct Session {
     acknowledge: Acknowledge,
     /// The application, once connected.
     app: Option<String>,
+    /// What came with `connect`.
+    credential: Option<Secret>,
     streams: BTreeSet<u32>,
     publishing: Publishing,
     aggregate: Option<Aggregate>,
@@ -89,6 +98,7 @@ impl Session {
             output: Output::new(),
             acknowledge: Acknowledge { window: WINDOW.into(), total: 0, acknowledged: 0 },
             app: None,
+            credential: None,
             streams: BTreeSet::new(),
             publishing: Publishing::No,
             aggregate: None,
@@ -207,12 +217,12 @@ impl Session {
             "publish" => return Ok(self.publish(stream, &command)),
             "FCPublish" => {
                 self.answer(transaction, Value::Undefined);
-                let info = Info::new(Status::PublishStart, "ready").with("detail", name_of(&command));
+                let info = Info::new(Status::PublishStart, "ready").with("detail", trimmed(name_of(&command)));
                 self.output.command(0, &notice("onFCPublish", info));
             }
             "FCUnpublish" => {
                 self.answer(transaction, Value::Undefined);
-                let info = Info::new(Status::UnpublishSuccess, "stopped").with("detail", name_of(&command));
+                let info = Info::new(Status::UnpublishSuccess, "stopped").with("detail", trimmed(name_of(&command)));
                 self.output.command(0, &notice("onFCUnpublish", info));
                 return Ok(self.unpublish());
             }
@@ -241,6 +251,7 @@ impl Session {
 
     fn connect(&mut self, command: &Command) {
         let property = |key| command.object.get(key).and_then(Value::as_str);
+        self.credential = ["app", "tcUrl"].into_iter().find_map(|key| token(property(key)?));
         self.app =
             Some(property("app").or_else(|| property("tcUrl").and_then(url_path)).unwrap_or_default().to_owned());
         self.output.window_acknowledgement_size(WINDOW);
@@ -280,15 +291,16 @@ impl Session {
     }
 
     fn publish(&mut self, stream: u32, command: &Command) -> Option<Event> {
-        let name = name_of(command);
-        let path = StreamPath::new(trimmed(self.app.as_deref().unwrap_or_default()), trimmed(name));
+        let name = trimmed(name_of(command));
+        let path = StreamPath::new(trimmed(self.app.as_deref().unwrap_or_default()), name);
         let refusal = match (&self.publishing, path) {
             (Publishing::Asked { .. } | Publishing::Yes { .. }, _) => "this connection publishes already".to_owned(),
             (Publishing::No, Err(error)) => error.to_string(),
             (Publishing::No, Ok(_)) if !self.streams.contains(&stream) => "no such stream has been created".to_owned(),
             (Publishing::No, Ok(path)) => {
                 self.publishing = Publishing::Asked { stream, name: name.to_owned() };
-                return Some(Event::Publish(path));
+                let credential = token(name_of(command)).or_else(|| self.credential.clone());
+                return Some(Event::Publish { path, credential });
             }
         };
         let info = Info::new(Status::PublishBadName, &refusal);
@@ -330,6 +342,11 @@ fn name_of(command: &Command) -> &str {
 /// An application or stream name without its query and outer slashes.
 fn trimmed(name: &str) -> &str {
     name.split('?').next().unwrap_or_default().trim_matches('/')
+}
+
+/// The credential behind a name or an address.
+fn token(name: &str) -> Option<Secret> {
+    query::value(query::split(name).1, "token").and_then(|token| Secret::brought(&token))
 }
 
 /// The path of a `tcUrl`.

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
+use crate::authority::{Authority, Entrance};
 use crate::broadcast::{self, Item, StreamPath, Subscriber};
 use crate::media::UnitKind;
 
@@ -26,9 +27,14 @@ fn registry() -> Registry {
 /// A connection that is being served.
 fn connect(registry: &Registry) -> (DuplexStream, Served) {
     let (client, server) = tokio::io::duplex(64 * 1024);
+    (client, spawn(server, registry, &Authority::default()))
+}
+
+fn spawn(server: DuplexStream, registry: &Registry, authority: &Authority) -> Served {
     let registry = registry.clone();
-    let served = tokio::spawn(async move { serve(server, &registry, &Config::default(), Clock).await });
-    (client, served)
+    let peer = "192.0.2.7:1000".parse().unwrap();
+    let (visitor, _leash) = authority.visit(peer, Entrance::Rtmp, None, Clock.wall());
+    tokio::spawn(async move { serve(server, &registry, &Config::default(), Clock, &visitor).await })
 }
 
 fn viewer(registry: &Registry) -> Subscriber {
@@ -253,10 +259,7 @@ async fn a_second_encoder_is_refused_if_that_is_the_rule() {
 async fn a_peer_that_takes_no_answers_is_dropped() {
     let registry = registry();
     let (client, server) = tokio::io::duplex(16);
-    let served = {
-        let registry = registry.clone();
-        tokio::spawn(async move { serve(server, &registry, &Config::default(), Clock).await })
-    };
+    let served = spawn(server, &registry, &Authority::default());
     let (_unread, mut write) = tokio::io::split(client);
     let hello = Handshake::new(PeerType::Client).generate_outbound_p0_and_p1().unwrap();
     let _ = write.write_all(&hello).await;

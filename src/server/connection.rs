@@ -20,8 +20,9 @@ use tracing::{Span, debug, field};
 use super::dialect::Dialect;
 use super::http::{self, Via};
 use super::upgrade::{self, Answer};
-use super::{Context, Shutdown, viewer};
-use crate::authority::Entrance;
+use super::viewer::{self, Guest};
+use super::{Context, Shutdown, admission};
+use crate::authority::{Entrance, Secret};
 use crate::delivery::Format;
 use crate::session::{Session, tlv};
 use crate::transport::pipe_link::PipeLink;
@@ -39,18 +40,31 @@ pub(super) const MAX_PAGES: Duration = Duration::from_secs(600);
 /// How long the end of a connection that served pages may take.
 const GOODBYE: Duration = Duration::from_millis(250);
 
+/// What a request for WebSocket has come to.
+#[derive(Debug)]
+struct Upgraded {
+    dialect: Dialect,
+    credential: Option<Secret>,
+}
+
 /// Serves one connection until its end.
 pub(super) async fn serve<S>(socket: S, peer: SocketAddr, via: Via, context: &Context, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    if let Some((socket, leftover, dialect)) = Box::pin(serve_pages(socket, via, context, shutdown.clone())).await {
+    let upgraded = Box::pin(serve_pages(socket, peer, via, context, shutdown.clone())).await;
+    if let Some((socket, leftover, Upgraded { dialect, credential })) = upgraded {
         Span::current().record("transport", field::display(&dialect));
+        let guest = |entrance, format| Guest { peer, entrance, credential, format };
         match dialect {
-            Dialect::RtWebSocket { .. } => Box::pin(serve_flows(socket, leftover, peer, context, shutdown)).await,
+            Dialect::RtWebSocket { .. } => {
+                let guest = guest(Entrance::RtWebSocket, Format::Raw);
+                Box::pin(serve_flows(socket, leftover, guest, context, shutdown)).await;
+            }
             Dialect::WebSocketStream(request) | Dialect::WebSocket(request) => {
                 let entrance = if request.acknowledged { Entrance::WebSocket } else { Entrance::WebSocketStream };
-                Box::pin(serve_stream(socket, leftover, request, (peer, entrance), context, shutdown)).await;
+                let guest = guest(entrance, Format::Fmp4);
+                Box::pin(serve_stream(socket, leftover, request, guest, context, shutdown)).await;
             }
         }
     }
@@ -58,12 +72,18 @@ where
 
 /// Serves pages. When the connection has become WebSocket's, gives its socket, what was read behind the request, and what is
 /// to be spoken.
-async fn serve_pages<S>(socket: S, via: Via, context: &Context, mut shutdown: Shutdown) -> Option<(S, Vec<u8>, Dialect)>
+async fn serve_pages<S>(
+    socket: S,
+    peer: SocketAddr,
+    via: Via,
+    context: &Context,
+    mut shutdown: Shutdown,
+) -> Option<(S, Vec<u8>, Upgraded)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let upgraded = OnceLock::new();
-    let service = service_fn(|request| answer(request, via, context, &upgraded));
+    let service = service_fn(|request| answer(request, peer, via, context, &upgraded));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(context.limits.header_timeout)
@@ -89,30 +109,30 @@ where
     }
     let Parts { io, read_buf, .. } = connection.into_parts();
     let mut socket = io.into_inner();
-    if let Some(dialect) = upgraded.into_inner() {
+    if let Some(upgraded) = upgraded.into_inner() {
         // A copy, mostly of nothing: the buffer it lies in would live as long as the viewer.
-        return Some((socket, read_buf.to_vec(), dialect));
+        return Some((socket, read_buf.to_vec(), upgraded));
     }
     // TLS says goodbye; a peer that doesn't take it is not waited for.
     let _ = timeout(GOODBYE, socket.shutdown()).await;
     None
 }
 
-async fn serve_flows<S>(socket: S, leftover: Vec<u8>, peer: SocketAddr, context: &Context, shutdown: Shutdown)
+async fn serve_flows<S>(socket: S, leftover: Vec<u8>, guest: Guest, context: &Context, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let pipe = WebSocket::new(socket, &context.websocket, &leftover);
     drop(leftover);
     let link = PipeLink::new(pipe, context.session.clone(), context.clock);
-    viewer::serve(link, peer, Entrance::RtWebSocket, Format::Raw, context, shutdown).await;
+    viewer::serve(link, guest, context, shutdown).await;
 }
 
 async fn serve_stream<S>(
     socket: S,
     leftover: Vec<u8>,
     request: tlv::Request,
-    (peer, entrance): (SocketAddr, Entrance),
+    guest: Guest,
     context: &Context,
     shutdown: Shutdown,
 ) where
@@ -122,14 +142,15 @@ async fn serve_stream<S>(
     drop(leftover);
     let session = Session::playing(context.session.clone(), request);
     let link = PipeLink::with(session, pipe, context.clock);
-    viewer::serve(link, peer, entrance, Format::Fmp4, context, shutdown).await;
+    viewer::serve(link, guest, context, shutdown).await;
 }
 
 fn answer<'a>(
     request: Request<Incoming>,
+    peer: SocketAddr,
     via: Via,
     context: &'a Context,
-    upgraded: &OnceLock<Dialect>,
+    upgraded: &OnceLock<Upgraded>,
 ) -> Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send + 'a>> {
     let (head, body) = request.into_parts();
     if http::is_served(&head, via)
@@ -138,9 +159,12 @@ fn answer<'a>(
         let response = match answer {
             Answer::Refused(response) => response,
             Answer::Accepted(response, dialect) => {
-                // The last answer of this connection, and the only one of its kind.
-                let _ = upgraded.set(dialect);
-                response
+                let refusal = admission::refusal(context, &head, peer, dialect.stream().as_ref());
+                refusal.unwrap_or_else(|| {
+                    // The last answer of this connection, and the only one of its kind.
+                    let _ = upgraded.set(Upgraded { dialect, credential: admission::credential(&head) });
+                    response
+                })
             }
         };
         return Box::pin(async { Ok(response) });

@@ -15,8 +15,9 @@ use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
 
-use crate::delivery::percent_decode;
+use crate::broadcast::StreamPath;
 use crate::session::tlv::Request;
+use crate::wire::query::{self, percent_decode};
 
 /// The subprotocol of RTWebSocket.
 const RTWEBSOCKET: &str = "rtwebsocket";
@@ -69,6 +70,16 @@ impl Dialect {
             }
             (None, Some(stream)) => Ok(Self::WebSocket(playing(request, stream, true)?)),
             (None, None) => Ok(Self::RtWebSocket { offered: false }),
+        }
+    }
+
+    /// What is played, where the path says so.
+    pub fn stream(&self) -> Option<StreamPath> {
+        match self {
+            Self::RtWebSocket { .. } => None,
+            Self::WebSocketStream(request) | Self::WebSocket(request) => {
+                StreamPath::new(&request.app, query::split(&request.name).0).ok()
+            }
         }
     }
 

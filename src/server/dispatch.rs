@@ -84,9 +84,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     Span::current().record("transport", "rtmp");
-    let (_visitor, leash) = context.authority.visit(peer, Entrance::Rtmp, context.clock.now());
+    let (visitor, leash) = context.authority.visit(peer, Entrance::Rtmp, None, context.clock.wall());
     tokio::select! {
-        result = ingest::serve(socket, &context.registry, &context.ingest, context.clock) => {
+        result = ingest::serve(socket, &context.registry, &context.ingest, context.clock, &visitor) => {
             context.publishers.ended(&result);
             match result {
                 Ok(()) => debug!("connection ended"),

@@ -4,11 +4,13 @@
 //! [`udp`] only, each into a set that is drained at shutdown; the answers of one HTTP/2 connection are tasks too, in a set of that connection.
 
 pub mod admin;
+mod admission;
 mod connection;
 pub mod detect;
 pub mod dialect;
 mod dispatch;
 mod h3;
+pub mod hook;
 pub mod http;
 mod http2;
 pub mod player;
@@ -16,6 +18,7 @@ pub mod tcp;
 pub mod tls;
 pub mod udp;
 pub mod upgrade;
+pub mod upkeep;
 pub mod verdicts;
 mod viewer;
 
@@ -31,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
 use self::verdicts::Verdicts;
-use crate::authority::Authority;
+use crate::authority::{self, Authority};
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::transport::websocket;
@@ -48,6 +51,14 @@ pub struct Limits {
     /// then to the end of each request's head. Default 10 s: browsers open connections in advance and leave them idle; strangers do it on purpose.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
+    /// Bounds of everything together. Default none but those above.
+    pub node: authority::Node,
+    /// Bounds of each application: the first element of a path. Default none.
+    pub tenant: authority::Tenant,
+    /// Bounds of each stream. Default none.
+    pub path: authority::Path,
+    /// Bounds of each address.
+    pub address: authority::Address,
     /// From the signal to stop until what is still connected is cut off. Default 5 s.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
@@ -55,7 +66,17 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 10_000, header_timeout: Duration::from_secs(10), drain: Duration::from_secs(5) }
+        let authority::Limits { node, tenant, path, address } = authority::Limits::default();
+        let header_timeout = Duration::from_secs(10);
+        Self { connections: 10_000, header_timeout, node, tenant, path, address, drain: Duration::from_secs(5) }
+    }
+}
+
+impl Limits {
+    /// Those that hold who wants in.
+    pub fn of_authority(&self) -> authority::Limits {
+        let Self { node, tenant, path, address, .. } = self.clone();
+        authority::Limits { node, tenant, path, address }
     }
 }
 
@@ -64,7 +85,7 @@ impl Default for Limits {
 pub struct Context {
     /// The live streams.
     pub registry: Registry,
-    /// Who is here, and how they are cut off.
+    /// Who may do what, who is here, and how they are cut off.
     pub authority: Authority,
     /// From request to response.
     pub http: Router,

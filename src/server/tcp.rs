@@ -83,10 +83,15 @@ pub async fn serve(listener: TcpListener, port: Port, context: Arc<Context>, mut
                     context.verdicts.count(Verdict::Refused);
                     continue;
                 };
+                let Some(arrival) = context.authority.arrive(peer.ip(), context.clock.wall()) else {
+                    debug!(%peer, %port, "too many connections from its address");
+                    context.verdicts.count(Verdict::Refused);
+                    continue;
+                };
                 let connection = dispatch::serve(socket, peer, port, Arc::clone(&context), shutdown.clone());
                 tasks.spawn(async move {
                     connection.await;
-                    drop(permit);
+                    drop((permit, arrival));
                 });
             }
             Err(error) if is_one_connections_own(&error) => debug!(%error, "connection lost before it was accepted"),

@@ -1,11 +1,15 @@
-//! TLS: certificates from files, or one for development that is made and renewed here.
+//! TLS: certificates from files, which are read again when they change, or one for development that is made and renewed here.
+//!
+//! A handshake takes the certificate that is in use when it begins. Whoever is connected keeps its keys, whatever is done to the
+//! certificate, over TCP and over QUIC.
 
 mod development;
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use ring::digest::{SHA256, digest};
@@ -18,7 +22,7 @@ use rustls::version::TLS13;
 use rustls::{ServerConfig, SupportedProtocolVersion, crypto};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::development::Development;
 use super::detect::Protocol;
@@ -27,9 +31,9 @@ use crate::clock::Clock;
 /// Where development certificates are kept, so that a browser that trusts one goes on trusting it.
 const DIRECTORY: &str = "certs";
 
-/// How often the time is compared with that of the renewal, which is days before the certificate's end. A single long sleep
-/// would miss it on a machine that is suspended.
-const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
+/// How often the files are read, and the time is compared with that of the development certificate's renewal. Two small reads: to
+/// be told of changes would take more, and misses those behind links and on other machines' disks.
+const CHECK: Duration = Duration::from_secs(2);
 
 /// Certificates: both files, or neither.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -86,7 +90,21 @@ pub enum TlsError {
 pub struct Certificates {
     current: RwLock<Arc<CertifiedKey>>,
     provider: Arc<CryptoProvider>,
-    renewal: Option<SystemTime>,
+    source: Source,
+}
+
+/// Where the certificate is from.
+#[derive(Debug)]
+enum Source {
+    Files { certificate: PathBuf, key: PathBuf, seen: Mutex<Pem> },
+    Development { folder: PathBuf, renewal: Mutex<SystemTime> },
+}
+
+/// What was in the two files.
+#[derive(Clone, PartialEq, Eq)]
+struct Pem {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
 }
 
 impl Certificates {
@@ -96,14 +114,22 @@ impl Certificates {
     /// [`TlsError`].
     pub fn load(config: &Config, clock: Clock) -> Result<Arc<Self>, TlsError> {
         let provider = Arc::new(crypto::ring::default_provider());
-        let (key, renewal) = match config {
-            Config::Files { certificate, key } => (read_files(certificate, key, &provider)?, None),
-            Config::Development => {
-                let found = Development::find_or_make(Path::new(DIRECTORY), clock.wall(), &provider)?;
-                (found.key, Some(found.renewal))
+        match config {
+            Config::Files { certificate, key } => {
+                let pem = Pem::read(certificate, key)?;
+                let current = RwLock::new(Arc::new(pem.certify(certificate, key, &provider)?));
+                let source =
+                    Source::Files { certificate: certificate.clone(), key: key.clone(), seen: Mutex::new(pem) };
+                Ok(Arc::new(Self { current, provider, source }))
             }
-        };
-        Ok(Arc::new(Self { current: RwLock::new(Arc::new(key)), provider, renewal }))
+            Config::Development => Self::development(DIRECTORY.into(), clock.wall(), provider),
+        }
+    }
+
+    fn development(folder: PathBuf, now: SystemTime, provider: Arc<CryptoProvider>) -> Result<Arc<Self>, TlsError> {
+        let found = Development::find_or_make(&folder, now, &provider)?;
+        let source = Source::Development { folder, renewal: Mutex::new(found.renewal) };
+        Ok(Arc::new(Self { current: RwLock::new(Arc::new(found.key)), provider, source }))
     }
 
     /// What a TLS connection over TCP is accepted with, on a port that speaks `protocols`, the best first.
@@ -140,25 +166,64 @@ impl Certificates {
     /// The SHA-256 hash of the development certificate, by which a page may trust it; `None` for one from files, which
     /// browsers trust by its chain.
     pub fn development_hash(&self) -> Option<[u8; 32]> {
-        self.renewal?;
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        digest(&SHA256, current.cert.first()?).as_ref().try_into().ok()
+        match self.source {
+            Source::Files { .. } => None,
+            Source::Development { .. } => {
+                let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+                digest(&SHA256, current.cert.first()?).as_ref().try_into().ok()
+            }
+        }
     }
 
-    /// Renews the development certificate before it expires; returns at once when there is none. Cancel safe.
-    pub async fn renew(&self, clock: Clock) {
-        let Some(mut renewal) = self.renewal else { return };
-        loop {
-            sleep(RENEWAL_CHECK).await;
-            if clock.wall() < renewal {
-                continue;
-            }
-            match Development::find_or_make(Path::new(DIRECTORY), clock.wall(), &self.provider) {
-                Ok(found) => {
-                    renewal = found.renewal;
-                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found.key);
+    /// Reads the files again, or renews the development certificate if that is due at `now`; whether there is another
+    /// certificate now.
+    ///
+    /// # Errors
+    /// [`TlsError`]: the certificate is the one that it was.
+    pub fn refresh(&self, now: SystemTime) -> Result<bool, TlsError> {
+        let fresh = match &self.source {
+            Source::Files { certificate, key, seen } => {
+                let pem = Pem::read(certificate, key)?;
+                let mut seen = lock(seen);
+                if *seen == pem {
+                    return Ok(false);
                 }
-                Err(error) => warn!(%error, "certificate not renewed"),
+                let fresh = pem.certify(certificate, key, &self.provider)?;
+                *seen = pem;
+                fresh
+            }
+            Source::Development { folder, renewal } => {
+                let mut renewal = lock(renewal);
+                if now < *renewal {
+                    return Ok(false);
+                }
+                let found = Development::find_or_make(folder, now, &self.provider)?;
+                *renewal = found.renewal;
+                found.key
+            }
+        };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+        Ok(true)
+    }
+
+    /// Does so for ever, each time that it may be needed. Cancel safe.
+    pub async fn keep_fresh(&self, clock: Clock) {
+        let mut last_failure = None;
+        loop {
+            sleep(CHECK).await;
+            match self.refresh(clock.wall()) {
+                Ok(true) => info!("another certificate is in use"),
+                Ok(false) => last_failure = None,
+                // Whoever replaces two files has done half of it for a moment.
+                Err(error) if last_failure.is_none() => last_failure = Some((error.to_string(), false)),
+                Err(error) => {
+                    let error = error.to_string();
+                    let is_told = last_failure.as_ref().is_some_and(|(last, is_told)| *is_told && *last == error);
+                    if !is_told {
+                        warn!(error, "the certificate can't be replaced; the one before stays in use");
+                    }
+                    last_failure = Some((error, true));
+                }
             }
         }
     }
@@ -192,18 +257,30 @@ impl From<Config> for Files {
     }
 }
 
-fn read_files(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let chain = read_chain(&read_file("tls.certificate", certificate)?).map_err(|reason| TlsError::File {
-        key: "tls.certificate",
-        path: certificate.into(),
-        reason,
-    })?;
-    let private = PrivateKeyDer::from_pem_slice(&read_file("tls.key", key)?).map_err(|error| TlsError::File {
-        key: "tls.key",
-        path: key.into(),
-        reason: error.to_string(),
-    })?;
-    CertifiedKey::from_der(chain, private, provider).map_err(TlsError::Mismatch)
+impl Pem {
+    fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self { certificate: read_file("tls.certificate", certificate)?, key: read_file("tls.key", key)? })
+    }
+
+    /// The certificate and its key, of these files' names.
+    fn certify(&self, certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+        let refuse = |key, path: &Path, reason| TlsError::File { key, path: path.into(), reason };
+        let chain = read_chain(&self.certificate).map_err(|reason| refuse("tls.certificate", certificate, reason))?;
+        let private =
+            PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| refuse("tls.key", key, error.to_string()))?;
+        CertifiedKey::from_der(chain, private, provider).map_err(TlsError::Mismatch)
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pem").finish_non_exhaustive()
+    }
+}
+
+/// What is behind the lock is right after any panic: each change is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -224,8 +301,7 @@ impl Certificates {
     /// A development certificate that is kept nowhere.
     pub(super) fn in_memory() -> Arc<Self> {
         let provider = Arc::new(crypto::ring::default_provider());
-        let made = Development::find_or_make(Path::new("/dev/null/certs"), Clock.wall(), &provider).unwrap();
-        Arc::new(Self { current: RwLock::new(Arc::new(made.key)), provider, renewal: Some(made.renewal) })
+        Self::development("/dev/null/certs".into(), Clock.wall(), provider).unwrap()
     }
 }
 
@@ -259,12 +335,56 @@ mod tests {
         assert!(error.contains("holds no certificate"), "{error}");
     }
 
+    /// Files with a certificate that belongs to their key.
+    fn write_pair(certificate: &Path, key: &Path) -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pair = (made.cert.pem(), made.signing_key.serialize_pem());
+        fs::write(certificate, &pair.0).unwrap();
+        fs::write(key, &pair.1).unwrap();
+        pair
+    }
+
+    fn in_use(certificates: &Certificates) -> CertificateDer<'static> {
+        certificates.current.read().unwrap().cert[0].clone()
+    }
+
     #[test]
     fn only_a_development_certificate_is_trusted_by_its_hash() {
-        let mut certificates = Arc::into_inner(Certificates::in_memory()).unwrap();
-        assert!(certificates.development_hash().is_some());
-        certificates.renewal = None;
-        assert_eq!(certificates.development_hash(), None);
+        assert!(Certificates::in_memory().development_hash().is_some());
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        write_pair(&certificate, &key);
+        let config = Config::Files { certificate, key };
+        assert_eq!(Certificates::load(&config, Clock).unwrap().development_hash(), None);
+    }
+
+    #[test]
+    fn files_are_read_again_when_both_have_changed_and_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        write_pair(&certificate, &key);
+        let config = Config::Files { certificate: certificate.clone(), key: key.clone() };
+        let certificates = Certificates::load(&config, Clock).unwrap();
+        let first = in_use(&certificates);
+        assert!(!certificates.refresh(Clock.wall()).unwrap());
+        let (_, second_key) = write_pair(&certificate, &folder.path().join("new-key.pem"));
+        assert!(matches!(certificates.refresh(Clock.wall()), Err(TlsError::Mismatch(_))));
+        assert_eq!(in_use(&certificates), first);
+        fs::write(&key, second_key).unwrap();
+        assert!(certificates.refresh(Clock.wall()).unwrap());
+        assert_ne!(in_use(&certificates), first);
+        fs::remove_file(&key).unwrap();
+        assert!(matches!(certificates.refresh(Clock.wall()), Err(TlsError::File { key: "tls.key", .. })));
+    }
+
+    #[test]
+    fn the_development_certificate_is_renewed_days_before_its_end_and_players_are_told_the_new_hash() {
+        let certificates = Certificates::in_memory();
+        let (first, day) = (certificates.development_hash(), Duration::from_secs(24 * 3600));
+        assert!(!certificates.refresh(Clock.wall() + 10 * day).unwrap());
+        assert!(certificates.refresh(Clock.wall() + 11 * day).unwrap());
+        assert_ne!(certificates.development_hash(), first);
+        assert!(!certificates.refresh(Clock.wall() + 12 * day).unwrap());
     }
 
     #[test]

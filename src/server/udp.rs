@@ -25,7 +25,8 @@ use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::detect::{self, Verdict};
 use super::tls::TlsError;
-use super::{Context, Shutdown, h3, viewer};
+use super::viewer::{self, Guest};
+use super::{Context, Shutdown, h3};
 use crate::authority::Entrance;
 use crate::delivery::Format;
 use crate::transport::quic::{self, Quic};
@@ -230,6 +231,12 @@ async fn serve_connection(
             return debug!("no QUIC handshake in time");
         }
     };
+    // Only now has it shown that it is at its address.
+    let Some(_arrival) = context.authority.arrive(peer.ip(), context.clock.wall()) else {
+        context.verdicts.count(Verdict::Refused);
+        debug!("too many connections from its address");
+        return connection.close(VarInt::from_u32(0), b"");
+    };
     let verdict = detect::quic(protocol(&connection).as_deref());
     context.verdicts.count(verdict);
     match verdict {
@@ -243,7 +250,8 @@ async fn serve_connection(
 async fn serve_native(connection: Connection, peer: SocketAddr, context: &Context, shutdown: Shutdown) {
     Span::current().record("transport", "quic");
     let link = StreamLink::new(Quic::new(connection), context.session.clone(), context.clock);
-    viewer::serve(link, peer, Entrance::Quic, Format::Raw, context, shutdown).await;
+    let guest = Guest { peer, entrance: Entrance::Quic, credential: None, format: Format::Raw };
+    viewer::serve(link, guest, context, shutdown).await;
 }
 
 /// What TLS has agreed upon.

@@ -5,27 +5,34 @@ use std::net::SocketAddr;
 use tracing::{debug, info};
 
 use super::{Context, Shutdown};
-use crate::authority::{Cut, Entrance};
+use crate::authority::{Cut, Entrance, Secret};
 use crate::delivery::{self, Format};
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
 use crate::session::{Event, Flows};
 
-/// Serves a viewer at `peer` until it leaves, is cut off or the gateway stops. It is delivered `format` unless its play asks for something else.
-pub(super) async fn serve<L: Link>(
-    mut link: L,
-    peer: SocketAddr,
-    entrance: Entrance,
-    format: Format,
-    context: &Context,
-    mut shutdown: Shutdown,
-) {
+/// Who comes, and how.
+#[derive(Debug)]
+pub(super) struct Guest {
+    /// From where.
+    pub(super) peer: SocketAddr,
+    /// Over what.
+    pub(super) entrance: Entrance,
+    /// By what right, if the connection has said so.
+    pub(super) credential: Option<Secret>,
+    /// What is delivered unless a play asks for something else.
+    pub(super) format: Format,
+}
+
+/// Serves a viewer until it leaves, is cut off or the gateway stops.
+pub(super) async fn serve<L: Link>(mut link: L, guest: Guest, context: &Context, mut shutdown: Shutdown) {
     let mut reason = None;
     let Context { registry, delivery, clock, .. } = context;
-    let (visitor, leash) = context.authority.visit(peer, entrance, clock.now());
+    let Guest { peer, entrance, credential, format } = guest;
+    let (visitor, leash) = context.authority.visit(peer, entrance, credential, clock.wall());
     let mut meter = context.viewers.viewer(visitor.id(), entrance.name());
     let lent = Lent { link: &mut link, reason: &mut reason };
     let served = tokio::select! {
-        served = delivery::serve_as(lent, format, registry, delivery, *clock, &mut meter) => End::Served(served),
+        served = delivery::serve_as(lent, format, registry, delivery, *clock, &visitor, &mut meter) => End::Served(served),
         cut = leash => End::Cut(cut),
         () = shutdown.begun() => End::Shutdown,
     };
@@ -35,7 +42,7 @@ pub(super) async fn serve<L: Link>(
         End::Shutdown => reason = Some(CloseReason::GoingAway),
         End::Cut(cut) => {
             info!("viewer cut off: {cut}");
-            reason = Some(CloseReason::Done);
+            reason = Some(CloseReason::NotAllowed);
         }
         End::Served(Ok(())) => debug!("viewer left"),
         End::Served(Err(error)) => {

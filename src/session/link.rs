@@ -44,6 +44,10 @@ pub enum CloseReason {
     GoingAway,
     /// The peer broke the protocol or its limits.
     Misbehaved,
+    /// The peer may not have what it wants, or not any more.
+    NotAllowed,
+    /// There is no room now; there may be later.
+    TryAgainLater,
 }
 
 /// One session on one connection.

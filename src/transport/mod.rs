@@ -185,5 +185,7 @@ fn goodbye(reason: CloseReason) -> (u32, &'static str) {
         CloseReason::Done => (1000, "done"),
         CloseReason::GoingAway => (1001, "going away"),
         CloseReason::Misbehaved => (1002, "protocol violated"),
+        CloseReason::NotAllowed => (1008, "not allowed"),
+        CloseReason::TryAgainLater => (1013, "try again later"),
     }
 }

@@ -337,6 +337,8 @@ fn close_frame(reason: CloseReason) -> CloseFrame {
         CloseReason::Done => (CloseCode::Normal, ""),
         CloseReason::GoingAway => (CloseCode::Away, "the gateway is going away"),
         CloseReason::Misbehaved => (CloseCode::Protocol, "protocol error"),
+        CloseReason::NotAllowed => (CloseCode::Policy, "not allowed"),
+        CloseReason::TryAgainLater => (CloseCode::Again, "try again later"),
     };
     CloseFrame { code, reason: reason.into() }
 }

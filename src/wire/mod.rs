@@ -4,6 +4,7 @@ pub mod amf0;
 pub mod frame;
 pub mod http3;
 pub mod lane;
+pub mod query;
 pub mod tc;
 pub mod tlv;
 pub mod vlu;

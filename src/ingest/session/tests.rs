@@ -41,7 +41,7 @@ impl Pair {
     fn publishing() -> Self {
         let mut pair = Self::connected();
         for event in pair.publish("x").unwrap() {
-            assert!(matches!(event, Event::Publish(path) if path.as_str() == "live/x"));
+            assert!(matches!(event, Event::Publish { path, .. } if path.as_str() == "live/x"));
             pair.session.accept();
         }
         let _ = pair.answers();
@@ -111,7 +111,7 @@ fn path(app: &str, name: &str) -> Option<String> {
     let mut pair = Pair::new();
     pair.call(0, "connect", 1.0, Value::object([("app", app)]), vec![]).unwrap();
     match pair.publish(name).unwrap().pop() {
-        Some(Event::Publish(path)) => Some(path.to_string()),
+        Some(Event::Publish { path, .. }) => Some(path.to_string()),
         None => None,
         Some(event) => panic!("{event:?}"),
     }
@@ -179,7 +179,7 @@ fn an_encoder_without_app_is_known_by_its_url() {
     let mut pair = Pair::new();
     let object = Value::object([("tcUrl", "rtmp://host:1935/live?key=1")]);
     pair.call(0, "connect", 1.0, object, vec![]).unwrap();
-    assert!(matches!(&pair.publish("x").unwrap()[..], [Event::Publish(path)] if path.as_str() == "live/x"));
+    assert!(matches!(&pair.publish("x").unwrap()[..], [Event::Publish { path, .. }] if path.as_str() == "live/x"));
 }
 
 #[test]

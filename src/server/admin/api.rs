@@ -173,6 +173,6 @@ async fn kick(State(office): State<Office>, Path(id): Path<String>) -> Response 
 
 impl Office {
     fn online(&self, session: &Summary) -> u64 {
-        self.clock.now().saturating_duration_since(session.since).as_secs()
+        self.clock.wall().duration_since(session.since).unwrap_or_default().as_secs()
     }
 }

@@ -35,7 +35,8 @@ use tracing::{Span, debug};
 use self::request::Answered;
 use self::streams::{Critical, Stream};
 use super::connection::MAX_PAGES;
-use super::{Context, Shutdown, viewer};
+use super::viewer::{self, Guest};
+use super::{Context, Shutdown};
 use crate::authority::Entrance;
 use crate::transport::stream_link::StreamLink;
 use crate::transport::webtransport::WebTransport;
@@ -135,7 +136,7 @@ async fn drive(
         };
         match step {
             Step::OneWay(stream) => streams.push(critical.read(stream)),
-            Step::BothWays(send, recv) => requests.push(Box::pin(request::serve(send, recv, context))),
+            Step::BothWays(send, recv) => requests.push(Box::pin(request::serve(send, recv, peer, context))),
             Step::Stream(Stream::Lane(session, stream)) => lanes.take(session, stream),
             Step::Stream(Stream::Over) => {}
             Step::Answered(Answered::Page) => idle = Box::pin(sleep(context.limits.header_timeout)),
@@ -145,20 +146,14 @@ async fn drive(
                     connect.refuse();
                     continue;
                 }
-                let format = connect.format;
+                let (format, credential) = (connect.format, connect.credential.take());
                 let Ok(Ok(request)) = timeout(context.limits.header_timeout, connect.accept()).await else { continue };
                 Span::current().record("transport", "webtransport");
                 let lanes = lanes.of(request.session());
                 let mux = WebTransport::new(connection.clone(), request, lanes);
                 let link = StreamLink::new(mux, context.session.clone(), context.clock);
-                viewer = Some(Box::pin(viewer::serve(
-                    link,
-                    peer,
-                    Entrance::WebTransport,
-                    format,
-                    context,
-                    shutdown.clone(),
-                )));
+                let guest = Guest { peer, entrance: Entrance::WebTransport, credential, format };
+                viewer = Some(Box::pin(viewer::serve(link, guest, context, shutdown.clone())));
             }
             Step::Over => return Ok(()),
         }

@@ -7,6 +7,7 @@
 //! | CONNECT for a session | draft-ietf-webtrans-http3-02 §3.3 |
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -18,9 +19,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::super::admission;
 use super::super::http::{self, Via};
 use super::streams::{MIN_HEADER, read_varint};
 use super::{Context, Fault};
+use crate::authority::Secret;
 use crate::delivery::Format;
 use crate::transport::webtransport;
 use crate::wire::http3::code::{self, Code};
@@ -61,6 +64,8 @@ pub(super) enum Answered {
 pub(super) struct Connect {
     /// What is delivered unless a play asks for something else.
     pub(super) format: Format,
+    /// By what right.
+    pub(super) credential: Option<Secret>,
     send: SendStream,
     recv: RecvStream,
 }
@@ -104,7 +109,12 @@ impl Connect {
 ///
 /// # Errors
 /// [`Fault`]: the connection is to be closed.
-pub(super) async fn serve(mut send: SendStream, mut recv: RecvStream, context: &Context) -> Result<Answered, Fault> {
+pub(super) async fn serve(
+    mut send: SendStream,
+    mut recv: RecvStream,
+    peer: SocketAddr,
+    context: &Context,
+) -> Result<Answered, Fault> {
     let asked = match timeout(context.limits.header_timeout, read_head(&mut recv)).await {
         Ok(head) => head?,
         Err(_) => Head::None,
@@ -112,7 +122,13 @@ pub(super) async fn serve(mut send: SendStream, mut recv: RecvStream, context: &
     let response = match asked {
         Head::Fields(fields) => match Asked::try_from(fields) {
             Ok(asked) if asked.parts.method == Method::CONNECT => match connect(&asked) {
-                Ok(format) => return Ok(Answered::Connect(Connect { format, send, recv })),
+                Ok(format) => match admission::refusal(context, &asked.parts, peer, None) {
+                    Some(refusal) => refusal,
+                    None => {
+                        let credential = admission::credential(&asked.parts);
+                        return Ok(Answered::Connect(Connect { format, credential, send, recv }));
+                    }
+                },
                 Err(status) => empty(status),
             },
             Ok(asked) => http::answer(context, Request::from_parts(asked.parts, ()), VIA).await,

@@ -1,0 +1,229 @@
+//! What the hook is asked, and what it has said. Asking is somebody else's.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::policy::{Basis, Denial};
+use super::{Action, Secret};
+
+/// Most answers that are remembered. Stops who asks for ever new things from filling memory; the oldest are forgotten together.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Most questions under way; whoever asks beyond is refused. Stops a hook that has died from gathering a crowd.
+pub(super) const MAX_QUESTIONS: usize = 1000;
+
+/// How long a hook that did not answer is left alone with the same question.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// A question to the hook.
+#[derive(Debug)]
+pub struct Question {
+    /// What.
+    pub action: Action,
+    /// Of which stream: `app/name`.
+    pub path: Arc<str>,
+    /// From where.
+    pub address: IpAddr,
+    /// By what right. For the hook alone.
+    pub credential: Option<Secret>,
+}
+
+/// What the hook says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes; for this long, if it says so.
+    Allowed {
+        /// Until the session is to be ended.
+        lifetime: Option<Duration>,
+    },
+    /// No.
+    Refused,
+    /// Nothing in time, or nothing that can be understood.
+    Unanswered,
+}
+
+type Answer = Result<Basis, Denial>;
+type Key = (Action, Arc<str>, IpAddr, Option<Secret>);
+
+/// What has been asked.
+#[derive(Debug)]
+pub(super) struct Asked {
+    questions: mpsc::Sender<Question>,
+    answers: HashMap<Key, State>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Those who wait for it.
+    Waiting(Vec<oneshot::Sender<Answer>>),
+    Known {
+        answer: Answer,
+        until: SystemTime,
+    },
+}
+
+/// What is known of a question.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Known(Answer),
+    Waiting(oneshot::Receiver<Answer>),
+}
+
+impl Asked {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Question>) {
+        let (questions, receiver) = mpsc::channel(MAX_QUESTIONS);
+        (Self { questions, answers: HashMap::new() }, receiver)
+    }
+
+    /// Asks, unless it is known or asked already.
+    pub(super) fn ask(&mut self, question: Question, now: SystemTime) -> Heard {
+        let key = question.key();
+        let (sender, receiver) = oneshot::channel();
+        match self.answers.get_mut(&key) {
+            Some(State::Known { answer, until }) if now < *until => return Heard::Known(answer.clone()),
+            Some(State::Waiting(waiting)) => {
+                waiting.push(sender);
+                return Heard::Waiting(receiver);
+            }
+            Some(State::Known { .. }) | None => {}
+        }
+        if self.answers.len() >= MAX_REMEMBERED {
+            self.answers.retain(|_, state| matches!(state, State::Waiting(_)));
+        }
+        if self.questions.try_send(question).is_err() {
+            return Heard::Known(Err(Denial::Unanswered));
+        }
+        self.answers.insert(key, State::Waiting(vec![sender]));
+        Heard::Waiting(receiver)
+    }
+
+    /// Takes in an answer, to be remembered for `cache`; gives why and to how many it was a denial.
+    pub(super) fn answer(
+        &mut self,
+        question: &Question,
+        verdict: Verdict,
+        cache: Duration,
+        now: SystemTime,
+    ) -> Option<(Denial, usize)> {
+        let (answer, remembered) = match verdict {
+            Verdict::Allowed { lifetime } => {
+                let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
+                (Ok(Basis { name: "hook".into(), token: None, expires }), lifetime.unwrap_or(cache).min(cache))
+            }
+            Verdict::Refused => (Err(Denial::Hook), cache),
+            Verdict::Unanswered => (Err(Denial::Unanswered), SILENCE.min(cache)),
+        };
+        let known = State::Known { answer: answer.clone(), until: now.checked_add(remembered).unwrap_or(now) };
+        let Some(State::Waiting(waiting)) = self.answers.insert(question.key(), known) else { return None };
+        let count = waiting.len();
+        for one in waiting {
+            // An error is somebody who has left.
+            let _ = one.send(answer.clone());
+        }
+        answer.err().map(|denial| (denial, count))
+    }
+
+    /// Forgets what is known, since the hook may be another.
+    pub(super) fn forget(&mut self) {
+        self.answers.retain(|_, state| matches!(state, State::Waiting(_)));
+    }
+}
+
+impl Question {
+    fn key(&self) -> Key {
+        (self.action, Arc::clone(&self.path), self.address, self.credential.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    const CACHE: Duration = Duration::from_secs(10);
+
+    fn question(credential: &str) -> Question {
+        let credential = Secret::brought(credential);
+        Question { action: Action::View, path: "live/x".into(), address: [127, 0, 0, 1].into(), credential }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn known(asked: &mut Asked, credential: &str, now: u64) -> Option<Answer> {
+        match asked.ask(question(credential), at(now)) {
+            Heard::Known(answer) => Some(answer),
+            Heard::Waiting(_) => None,
+        }
+    }
+
+    #[test]
+    fn who_asks_the_same_at_once_waits_for_one_answer() {
+        let (mut asked, mut questions) = Asked::new();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| match asked.ask(question("a"), at(0)) {
+                Heard::Waiting(receiver) => receiver,
+                Heard::Known(_) => panic!("nobody has answered"),
+            })
+            .collect();
+        let question = questions.try_recv().unwrap();
+        assert!(questions.try_recv().is_err());
+        asked.answer(&question, Verdict::Refused, CACHE, at(1));
+        for mut one in waiting {
+            assert_eq!(one.try_recv().unwrap(), Err(Denial::Hook));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_remembered_for_its_time_and_its_question() {
+        let (mut asked, _questions) = Asked::new();
+        assert_eq!(known(&mut asked, "a", 0), None);
+        asked.answer(&question("a"), Verdict::Allowed { lifetime: Some(Duration::from_secs(60)) }, CACHE, at(0));
+        let basis = known(&mut asked, "a", 9).unwrap().unwrap();
+        assert_eq!(basis.expires, Some(at(60)));
+        assert_eq!(known(&mut asked, "b", 9), None);
+        assert_eq!(known(&mut asked, "a", 10), None);
+    }
+
+    #[test]
+    fn an_answer_is_not_remembered_for_longer_than_it_holds() {
+        let (mut asked, _questions) = Asked::new();
+        assert_eq!(known(&mut asked, "a", 0), None);
+        asked.answer(&question("a"), Verdict::Allowed { lifetime: Some(Duration::from_secs(3)) }, CACHE, at(0));
+        assert!(known(&mut asked, "a", 2).is_some());
+        assert_eq!(known(&mut asked, "a", 3), None);
+    }
+
+    #[test]
+    fn silence_refuses_and_is_asked_about_again_soon() {
+        let (mut asked, _questions) = Asked::new();
+        assert_eq!(known(&mut asked, "a", 0), None);
+        asked.answer(&question("a"), Verdict::Unanswered, CACHE, at(0));
+        assert_eq!(known(&mut asked, "a", 0), Some(Err(Denial::Unanswered)));
+        assert_eq!(known(&mut asked, "a", 1), None);
+    }
+
+    #[test]
+    fn a_crowd_of_questions_is_refused() {
+        let (mut asked, _questions) = Asked::new();
+        let refused = (0..MAX_QUESTIONS + 5).filter(|n| known(&mut asked, &n.to_string(), 0).is_some()).count();
+        assert_eq!(refused, 5);
+    }
+
+    #[test]
+    fn memory_for_answers_is_bounded() {
+        let (mut asked, mut questions) = Asked::new();
+        for n in 0..2 * MAX_REMEMBERED {
+            let _ = asked.ask(question(&n.to_string()), at(0));
+            let question = questions.try_recv().unwrap();
+            asked.answer(&question, Verdict::Refused, CACHE, at(0));
+        }
+        assert!(asked.answers.len() <= MAX_REMEMBERED);
+    }
+}

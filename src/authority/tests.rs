@@ -1,0 +1,198 @@
+//! Who is here, and how they go.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::*;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn peer() -> SocketAddr {
+    "192.0.2.7:1000".parse().unwrap()
+}
+
+fn closed() -> Config {
+    let key = TokenKey { name: "shop".into(), algorithm: Algorithm::Hs256, key: Secret::new(KEY.into()) };
+    Config { publish: Rule::Closed, view: Rule::Closed, tokens: vec![key], ..Config::default() }
+}
+
+fn authority(config: &Config) -> Authority {
+    Authority::new(config, Limits::default()).unwrap()
+}
+
+fn token(id: &str, exp: u64) -> Secret {
+    let claims = Claims {
+        paths: vec!["live/**".parse().unwrap()],
+        actions: vec![Action::View],
+        exp,
+        jti: Some(id.into()),
+        ..Claims::default()
+    };
+    Signer::new(Algorithm::Hs256, &Secret::new(KEY.into())).unwrap().sign(&claims)
+}
+
+fn ask(visitor: &Visitor, credential: Option<Secret>) -> Asking {
+    visitor.ask(Wish { action: Action::View, path: "live/film", credential, rate: 0 }, at(0))
+}
+
+fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => None,
+    }
+}
+
+fn visit(authority: &Authority) -> (Visitor, Leash) {
+    authority.visit(peer(), Entrance::Quic, None, at(0))
+}
+
+#[test]
+fn whoever_is_there_is_told_with_what_it_does_until_it_goes() {
+    let authority = Authority::default();
+    let (visitor, _leash) = visit(&authority);
+    let grant = now(ask(&visitor, None)).unwrap().unwrap();
+    let told = authority.sessions();
+    assert_eq!((told[0].id, told[0].address, told[0].entrance), (visitor.id(), peer(), Entrance::Quic));
+    assert_eq!(told[0].uses, [Use { action: Action::View, path: "live/film".into(), by: "open".into() }]);
+    drop(grant);
+    assert_eq!(authority.sessions()[0].uses, []);
+    drop(visitor);
+    assert_eq!(authority.sessions(), []);
+}
+
+#[test]
+fn whoever_is_kicked_is_cut_and_nobody_else() {
+    let authority = Authority::default();
+    let (first, mut first_leash) = visit(&authority);
+    let (_second, mut second_leash) = visit(&authority);
+    assert!(authority.kick(first.id()));
+    assert!(!authority.kick(first.id()));
+    assert_eq!(now(&mut first_leash), Some(Cut::Kicked));
+    assert_eq!(now(&mut second_leash), None);
+}
+
+#[test]
+fn all_viewers_of_a_stream_are_kicked_together() {
+    let authority = Authority::default();
+    let (visitor, mut leash) = visit(&authority);
+    let _grant = now(ask(&visitor, None)).unwrap().unwrap();
+    assert_eq!(authority.kick_from("live/film", Action::Publish), 0);
+    assert_eq!(authority.kick_from("live/film", Action::View), 1);
+    assert_eq!(now(&mut leash), Some(Cut::Kicked));
+}
+
+#[test]
+fn an_expired_token_cuts_what_it_has_granted() {
+    let authority = authority(&closed());
+    let (visitor, mut leash) = visit(&authority);
+    let _grant = now(ask(&visitor, Some(token("a", 100)))).unwrap().unwrap();
+    authority.sweep(0, at(99));
+    assert_eq!(now(&mut leash), None);
+    authority.sweep(0, at(100));
+    assert_eq!(now(&mut leash), Some(Cut::Expired));
+}
+
+#[test]
+fn a_revoked_token_cuts_and_grants_no_more() {
+    let authority = authority(&closed());
+    let (visitor, mut leash) = visit(&authority);
+    let (other, mut other_leash) = visit(&authority);
+    let _grant = now(ask(&visitor, Some(token("a", 100)))).unwrap().unwrap();
+    let _other = now(ask(&other, Some(token("b", 100)))).unwrap().unwrap();
+    assert_eq!(authority.revoke("a"), 1);
+    assert_eq!(now(&mut leash), Some(Cut::Revoked));
+    assert_eq!(now(&mut other_leash), None);
+    assert_eq!(now(ask(&other, Some(token("a", 100)))).unwrap().unwrap_err(), Denial::Revoked);
+}
+
+#[test]
+fn another_policy_cuts_those_that_it_does_not_allow() {
+    let authority = Authority::default();
+    let (stranger, mut strangers) = visit(&authority);
+    let (friend, mut friends) = visit(&authority);
+    let _stranger = now(ask(&stranger, None)).unwrap().unwrap();
+    let _friend = now(ask(&friend, Some(token("a", 100)))).unwrap().unwrap();
+    authority.replace(&closed(), Limits::default(), at(1)).unwrap();
+    assert_eq!(now(&mut strangers), Some(Cut::Revoked));
+    assert_eq!(now(&mut friends), None);
+}
+
+#[test]
+fn a_policy_that_can_t_be_used_changes_nothing() {
+    let authority = Authority::default();
+    let mut broken = closed();
+    broken.tokens[0].key = Secret::new("short".into());
+    assert!(authority.replace(&broken, Limits::default(), at(1)).is_err());
+    assert!(authority.is_open(Action::View));
+}
+
+#[test]
+fn what_the_connection_brought_is_taken_where_nothing_else_comes() {
+    let authority = authority(&closed());
+    let (visitor, _leash) = authority.visit(peer(), Entrance::WebTransport, Some(token("a", 100)), at(0));
+    assert!(now(ask(&visitor, None)).unwrap().is_ok());
+    assert_eq!(now(ask(&visitor, Some(Secret::new("x".into())))).unwrap().unwrap_err(), Denial::Wrong);
+}
+
+#[test]
+fn the_hook_is_waited_for() {
+    let config = Config { hook: Hook { url: Some("http://h/".into()), ..Hook::default() }, ..closed() };
+    let authority = authority(&config);
+    let mut questions = authority.questions().unwrap();
+    let (visitor, mut leash) = visit(&authority);
+    let mut asking = ask(&visitor, Some(Secret::new("x".into())));
+    assert!(now(&mut asking).is_none());
+    let question = questions.try_recv().unwrap();
+    assert_eq!((question.action, &*question.path, question.address), (Action::View, "live/film", peer().ip()));
+    authority.answer(&question, Verdict::Allowed { lifetime: Some(Duration::from_secs(60)) }, at(0));
+    let _grant = now(&mut asking).unwrap().unwrap();
+    authority.sweep(0, at(60));
+    assert_eq!(now(&mut leash), Some(Cut::Expired));
+}
+
+#[test]
+fn room_is_given_back_with_the_grant_and_with_the_visitor() {
+    let mut limits = Limits::default();
+    limits.node.viewers = Some(1);
+    let authority = Authority::new(&Config::default(), limits).unwrap();
+    let (first, _first_leash) = visit(&authority);
+    let (second, _second_leash) = visit(&authority);
+    let grant = now(ask(&first, None)).unwrap().unwrap();
+    let denial = now(ask(&second, None)).unwrap().unwrap_err();
+    assert!(denial.retry_after().is_some(), "{denial}");
+    assert!(authority.check_room().is_err());
+    drop(grant);
+    let grant = now(ask(&second, None)).unwrap().unwrap();
+    drop(second);
+    assert!(authority.check_room().is_ok());
+    drop(grant);
+    assert!(now(ask(&first, None)).unwrap().is_ok());
+}
+
+#[test]
+fn refusals_are_counted_by_their_reasons() {
+    let authority = authority(&closed());
+    let (visitor, _leash) = visit(&authority);
+    assert!(now(ask(&visitor, None)).unwrap().is_err());
+    assert!(now(ask(&visitor, Some(Secret::new("x".into())))).unwrap().is_err());
+    let counted: Vec<_> = authority.denials().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [("missing", 1), ("wrong", 1)]);
+}
+
+#[test]
+fn nothing_that_is_told_shows_a_credential() {
+    let authority = authority(&closed());
+    let (visitor, _leash) = authority.visit(peer(), Entrance::Quic, Some(Secret::new("hunter2".into())), at(0));
+    let asking = ask(&visitor, Some(token("a", 100)));
+    let shown = format!("{authority:?} {visitor:?} {asking:?} {:?} {:?}", closed(), authority.sessions());
+    let token = token("a", 100);
+    for secret in ["hunter2", KEY, token.reveal()] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
