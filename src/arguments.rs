@@ -1,7 +1,10 @@
 //! The command line.
 
+mod token;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
@@ -9,6 +12,8 @@ use headwater::config::{self, Loaded};
 use headwater::demo;
 use headwater::gateway::Gateway;
 use tokio::signal;
+
+use self::token::Token;
 
 /// A live-video gateway: one RTMP stream in, every browser out.
 #[derive(Debug, Parser)]
@@ -36,6 +41,8 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Mint a signed token, as authority.tokens of a configuration verifies it, and print it.
+    Token(Token),
     /// Say whether a configuration can be used, and if not, why.
     CheckConfig {
         /// The file.
@@ -56,6 +63,11 @@ impl Arguments {
         match self.command {
             Command::Serve { config, settings } => serve(&config::load(config.as_deref(), &settings.set)?),
             Command::Demo { port, settings } => demo(&config::load(None, &settings.set)?, port),
+            Command::Token(token) => {
+                let (token, id) = token.mint(SystemTime::now())?;
+                eprintln!("to revoke it: {id}");
+                writeln!(io::stdout(), "{}", token.reveal()).context("can't print the token")
+            }
             Command::CheckConfig { file } => {
                 config::load(Some(&file), &[])?;
                 println!("{}: ok", file.display());
@@ -69,6 +81,7 @@ fn serve(loaded: &Loaded) -> Result<()> {
     runtime()?.block_on(async {
         let gateway =
             Gateway::bind(loaded.config.clone()).map_err(|error| anyhow!("{}: {error}", loaded.place(error.key())))?;
+        gateway.warn_of_openness();
         gateway.run(stop_signal()).await;
         Ok(())
     })

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use headwater::authority::Authority;
 use headwater::config::{Address, Config};
 use headwater::gateway::Gateway;
 use headwater::server::detect::Verdict;
@@ -30,6 +31,8 @@ pub struct Running {
     pub unified: SocketAddr,
     /// Where its operator goes.
     pub admin: SocketAddr,
+    /// Who may do what, and who is there.
+    pub authority: Authority,
     /// What its connections turn out to be.
     pub verdicts: Arc<Verdicts>,
     /// Where viewers over native QUIC go.
@@ -75,6 +78,7 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     let quic = addresses.quic.context("quic is off")?;
     let webtransport = addresses.webtransport.context("webtransport is off")?;
     let webtransport_fmp4 = addresses.webtransport_fmp4.context("webtransport is off")?;
+    let authority = gateway.authority();
     let (unified, verdicts) = (addresses.unified.context("unified is off")?, gateway.verdicts());
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(gateway.run(async move { stopped.await.unwrap_or_default() }));
@@ -86,6 +90,7 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
         webtransport_fmp4,
         unified,
         admin,
+        authority,
         verdicts,
         stop,
         task,

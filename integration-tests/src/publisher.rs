@@ -79,6 +79,17 @@ impl Publisher {
         (&mut self.task).await?
     }
 
+    /// Waits until the server has ended it.
+    ///
+    /// # Errors
+    /// When it ended otherwise.
+    pub async fn ended(mut self) -> Result<()> {
+        match (&mut self.task).await? {
+            Ok(()) => bail!("it has stopped by itself"),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Drops the connection in the middle of the stream and waits until it is gone.
     pub async fn kill(mut self) {
         self.task.abort();
