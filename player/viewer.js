@@ -148,6 +148,7 @@ export class Viewer {
 		if (paused === this.#paused) return;
 		this.#paused = paused;
 		this.#active?.link.pause(paused);
+		this.#active?.health.handleWanted(performance.now());
 		this.#player.reset();
 		this.#setState(paused ? State.PAUSED : State.WAITING);
 	}
@@ -163,6 +164,7 @@ export class Viewer {
 		// A `<video>` without pictures stops its sound, too.
 		if (this.#decode !== Decode.WEBCODECS) return;
 		this.#active?.link.receiveVideo(visible);
+		this.#active?.health.handleWanted(performance.now());
 		if (visible) this.#player.rejoin(performance.now());
 		this.decide(Decision.BACKGROUND, visible ? "pictures again" : "sound alone");
 	}
@@ -213,7 +215,8 @@ export class Viewer {
 	 * @param {Attempt} active
 	 */
 	#examine(now, { link, health }) {
-		const complaint = health.complaint(now, { unansweredMs: link.unanswered(now), rttMs: link.rtt });
+		const wantsPictures = this.#visible && !this.#paused;
+		const complaint = health.complaint(now, { unansweredMs: link.unanswered(now), rttMs: link.rtt, wantsPictures });
 		if (complaint === undefined) {
 			if (this.#stalledAt !== Infinity) {
 				this.#stalledAt = Infinity;
@@ -221,7 +224,7 @@ export class Viewer {
 				this.#drop();
 				this.#recovery.handleRecovered();
 			}
-			if (this.#visible && health.isQuiet(now) && this.#state === State.PLAYING) this.#setState(State.WAITING, "nothing comes from the publisher");
+			if (wantsPictures && health.isQuiet(now) && this.#state === State.PLAYING) this.#setState(State.WAITING, "nothing comes from the publisher");
 			return;
 		}
 		if (this.#stalledAt === Infinity) {
@@ -265,10 +268,9 @@ export class Viewer {
 	#isDelivery(attempt, now, event) {
 		if (event.type === "waiting") return true;
 		if (!isMedia(event)) return false;
-		const isNew = event.type === "unit" && (this.#newest === undefined || ((event.unit.timestamp - this.#newest) | 0) > 0);
 		if (event.type === "unit") attempt.newest = event.unit.timestamp;
 		attempt.since ??= now;
-		return !this.#active || isNew || now - attempt.since > PROVEN_MS;
+		return !this.#active || (event.type === "unit" && this.#isNew(event.unit.timestamp)) || now - attempt.since > PROVEN_MS;
 	}
 
 	/**
@@ -281,6 +283,7 @@ export class Viewer {
 		this.#next = undefined;
 		this.#active = attempt;
 		this.#stalledAt = Infinity;
+		this.#newest = undefined;
 		this.#recovery.handleDelivered();
 		attempt.health = new Health(performance.now());
 		before?.abort.abort();
@@ -386,10 +389,15 @@ export class Viewer {
 	 * @param {import("./conversation.js").ConversationEvent} event
 	 */
 	#handleMedia(attempt, now, event) {
-		if (event.type === "unit") this.#newest = event.unit.timestamp;
+		if (event.type === "unit" && this.#isNew(event.unit.timestamp)) this.#newest = event.unit.timestamp;
 		const isVideo = event.type === "unit" ? event.unit.track === "video" : event.type === "tlv" && "track" in event.message && event.message.track === "video";
 		attempt.health.handleMedia(now, isVideo);
 		this.#setState(State.PLAYING);
+	}
+
+	/** @param {number} timestamp modulo 2^32 */
+	#isNew(timestamp) {
+		return this.#newest === undefined || ((timestamp - this.#newest) | 0) > 0;
 	}
 
 	/** @param {string} decode one of `Decode` */
@@ -416,6 +424,8 @@ export class Viewer {
 		this.#format = Format.FMP4;
 		this.#active?.abort.abort();
 		this.#active = undefined;
+		this.#stalledAt = Infinity;
+		this.#newest = undefined;
 		this.#drop();
 		this.#recovery = new Recovery(performance.now(), Math.random);
 		this.#tick(performance.now());

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { MAX_DECISIONS, Decisions } from "../../../player/session/decisions.js";
 import { successors } from "../../../player/transport/connection.js";
-import { Health, LEAST_PATIENCE_MS, MOST_PATIENCE_MS, QUIET_MS, STARVED_MS } from "../../../player/transport/health.js";
+import { Health, LEAST_PATIENCE_MS, MOST_PATIENCE_MS, QUIET_MS, STARVED_MS, STARVING_FROM_MS } from "../../../player/transport/health.js";
 import { ATTEMPT_MS, LAST_RETRY_MS, Recovery } from "../../../player/transport/recovery.js";
 
 /**
@@ -78,23 +78,34 @@ test("another network ends the wait", () => {
 });
 
 test("a connection that owes an answer for long is complained of; what is long depends on the round trip", () => {
-	const health = new Health(0);
-	assert.equal(health.complaint(1000, { unansweredMs: LEAST_PATIENCE_MS }), undefined);
-	assert.ok(health.complaint(1000, { unansweredMs: LEAST_PATIENCE_MS + 1 }));
-	assert.equal(health.complaint(1000, { unansweredMs: 1000, rttMs: 400 }), undefined);
-	assert.ok(health.complaint(1000, { unansweredMs: MOST_PATIENCE_MS + 1, rttMs: 5000 }));
+	const complaint = (/** @type {number} */ unansweredMs, rttMs = 1) => new Health(0).complaint(1000, { unansweredMs, rttMs, wantsPictures: true });
+	assert.equal(complaint(LEAST_PATIENCE_MS), undefined);
+	assert.ok(complaint(LEAST_PATIENCE_MS + 1));
+	assert.equal(complaint(1000, 400), undefined);
+	assert.ok(complaint(MOST_PATIENCE_MS + 1, 5000));
 });
 
 test("a connection that gets no pictures through is complained of, but not one on which nobody sends any", () => {
-	const answers = { unansweredMs: 0 };
+	const answers = { unansweredMs: 0, wantsPictures: true };
 	const health = new Health(0);
 	assert.equal(health.complaint(60_000, answers), undefined);
 	health.handleMedia(60_000, true);
 	health.handleGap(60_100);
 	assert.equal(health.complaint(60_000 + STARVED_MS, answers), undefined);
 	assert.ok(health.complaint(60_001 + STARVED_MS, answers));
+	assert.equal(health.complaint(60_001 + STARVED_MS, { ...answers, wantsPictures: false }), undefined);
 	health.handleMedia(65_000, true);
 	assert.equal(health.complaint(70_000, answers), undefined);
+});
+
+test("a connection that has just begun is not complained of for want of pictures, nor one of which none were wanted", () => {
+	const answers = { unansweredMs: 0, wantsPictures: true };
+	const health = new Health(0);
+	health.handleGap(100);
+	assert.equal(health.complaint(STARVING_FROM_MS, answers), undefined);
+	assert.ok(health.complaint(STARVING_FROM_MS + 1, answers));
+	health.handleWanted(60_000);
+	assert.equal(health.complaint(60_000 + STARVED_MS, answers), undefined);
 });
 
 test("without any media nobody sends", () => {
