@@ -29,6 +29,8 @@ pub struct Flows {
     room_below: Option<usize>,
     pub(super) abandoned: u64,
     tally: Tally,
+    /// The widest window that any flow of the peer's was ever given.
+    pub(super) widest: u64,
     /// Numbers given back, oldest first, so that one is not used again soon.
     free: VecDeque<SendFlow>,
     next_flow: u64,
@@ -64,6 +66,7 @@ impl Flows {
             room_below: None,
             abandoned: 0,
             tally: Tally::default(),
+            widest: 0,
             free: VecDeque::new(),
             next_flow: 0,
             asked: None,
@@ -186,6 +189,7 @@ impl Flows {
         {
             receiver.verdict = Verdict::Accepted;
             receiver.window = window;
+            self.widest = self.widest.max(window);
             self.answers.push_back(Answer::Accepted(flow));
         }
     }

@@ -98,6 +98,11 @@ impl<W: Wire> Session<W> {
         self.wire.poll_timeout(&self.flows)
     }
 
+    /// The widest window that any flow of the peer's was ever given, in bytes: what the application means to let come unread.
+    pub fn widest_window(&self) -> u64 {
+        self.flows.widest
+    }
+
     /// Whether more input may be given before output has been taken.
     pub fn accepts_input(&self) -> bool {
         self.wire.accepts_input()

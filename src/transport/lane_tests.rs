@@ -13,7 +13,7 @@ use super::stream_link::StreamLink;
 use super::{LaneError, Measured, RecvLane, SendLane, StreamMux, TransportError};
 use crate::clock::Clock;
 use crate::session::link::{CloseReason, Link, LinkError};
-use crate::session::{self, Deadline, GroupId, Priority, SendFlow};
+use crate::session::{self, Deadline, Event, GroupId, Priority, SendFlow};
 use crate::wire::lane::LaneCode;
 
 /// The network and the peer, as a test sets them up and finds them.
@@ -27,6 +27,7 @@ struct Network {
     room: usize,
     /// What the link let be in flight.
     limit: u64,
+    unread: u64,
     measured: Measured,
     /// Lanes of the peer's: what comes on them.
     accepted: VecDeque<Vec<Bytes>>,
@@ -71,6 +72,7 @@ impl Lanes {
             openable: usize::MAX,
             room: usize::MAX,
             limit: 0,
+            unread: 0,
             measured,
             accepted: VecDeque::new(),
             endless: false,
@@ -129,6 +131,10 @@ impl StreamMux for Lanes {
 
     fn limit_in_flight(&mut self, bytes: u64) {
         self.network().limit = bytes;
+    }
+
+    fn limit_unread(&mut self, bytes: u64) {
+        self.network().unread = bytes;
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>, reason: CloseReason) -> Poll<()> {
@@ -321,6 +327,19 @@ async fn the_end_of_the_connection_ends_the_link() {
     run(&mut link).await;
     lanes.change(|network| network.lost = true);
     assert!(matches!(link.next().await, Err(LinkError::TimedOut)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_come_unread_grows_with_the_windows_that_are_granted() {
+    let (mut link, lanes) = link();
+    lanes.change(|network| network.accepted.push_back(vec![Bytes::from_static(b"\0\x05\x10\0any")]));
+    let Ok(Event::Opened { flow, .. }) = link.next().await else { panic!("no flow") };
+    assert_eq!(lanes.network().unread, 0);
+    for window in [1 << 20, 1 << 10] {
+        link.flows().accept(flow, window);
+        run(&mut link).await;
+        assert_eq!(lanes.network().unread, 1 << 20);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,6 +90,9 @@ pub trait StreamMux: Send {
     /// beyond it.
     fn limit_in_flight(&mut self, bytes: u64);
 
+    /// Bounds the bytes of the peer's lanes together that have come and were not read, from the next bytes on. More than before.
+    fn limit_unread(&mut self, bytes: u64);
+
     /// Says goodbye, for a reason. Ready once nothing is left to wait for; the lanes are of no use from the first call on.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()>;
 }

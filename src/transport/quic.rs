@@ -36,12 +36,14 @@ use crate::wire::lane::LaneCode;
 /// groups more. Against floods of streams, each of which costs memory before its first byte.
 const MAX_UNI_STREAMS: u32 = 16;
 
-/// Most bytes that a client may have sent on one lane and that were not read yet. They are read as they come, so this bounds
-/// what lies behind a gap.
-const STREAM_RECEIVE_WINDOW: u32 = 64 << 10;
-
-/// The same over all lanes: what a stranger can make the gateway hold.
+/// Most bytes that a client may have sent over all lanes and that were not read yet: what a stranger can make the gateway hold.
+/// They are read as they come, so this bounds what lies behind a gap. It grows with what the session grants
+/// ([`StreamMux::limit_unread`]), to carry what is published over long paths: 64 KiB are 10 Mbit/s at 50 ms.
 const RECEIVE_WINDOW: u32 = 64 << 10;
+
+/// The same on one lane, and the most that is granted over all of them: as wide as a publisher's flow, 80 Mbit/s over a round trip
+/// of 200 ms. A stranger's lanes are bounded by what they are together.
+const STREAM_RECEIVE_WINDOW: u32 = 2 << 20;
 
 /// Most bytes of the TLS handshake that are held behind a gap. Two Initial packets hold any browser's hello.
 const CRYPTO_BUFFER: usize = 8 << 10;
@@ -222,6 +224,11 @@ impl StreamMux for Quic {
             self.limit = bytes;
             self.connection.set_send_window(bytes);
         }
+    }
+
+    fn limit_unread(&mut self, bytes: u64) {
+        let bytes = bytes.clamp(RECEIVE_WINDOW.into(), STREAM_RECEIVE_WINDOW.into());
+        self.connection.set_receive_window(VarInt::from_u64(bytes).unwrap_or(VarInt::MAX));
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>, reason: CloseReason) -> Poll<()> {

@@ -68,6 +68,8 @@ pub struct StreamLink<M: StreamMux> {
     /// How many lanes the peer has opened.
     accepted: u64,
     in_flight: InFlight,
+    /// The window that the transport was told last.
+    granted: u64,
 }
 
 /// A lane of ours that is not finished.
@@ -97,12 +99,18 @@ impl<M: StreamMux> StreamLink<M> {
             arrivals: Arrivals::default(),
             accepted: 0,
             in_flight,
+            granted: 0,
         }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
         let mut now = self.clock.now();
         self.arrivals.attend(cx);
+        let granted = self.session.widest_window();
+        if self.granted != granted {
+            self.granted = granted;
+            self.mux.limit_unread(granted);
+        }
         loop {
             self.transmit(cx, now)?;
             if let Some(event) = self.session.poll_event() {

@@ -133,6 +133,10 @@ impl StreamMux for WebTransport {
         self.quic.limit_in_flight(bytes);
     }
 
+    fn limit_unread(&mut self, bytes: u64) {
+        self.quic.limit_unread(bytes);
+    }
+
     /// The capsule, then the stream's end. Closing the connection is left to the client, or to whoever has no patience for it:
     /// Chromium tells a page that the connection was lost, and not why the session ended, when both come at about the same time.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()> {
