@@ -94,8 +94,8 @@ pub struct Viewer {
     server_control: Option<u64>,
     /// Our message stream.
     stream: u64,
-    /// We have a flow open for audio, for video.
-    sends: [bool; 2],
+    /// What we send on flows of their own, in the order in which those were opened.
+    sends: Vec<Track>,
 }
 
 impl Viewer {
@@ -130,15 +130,24 @@ impl Viewer {
     pub async fn send(&mut self, tag: &Tag) -> Result<()> {
         let (flow, kind) = match tag.track {
             Track::Data => (COMMANDS, DATA),
-            Track::Audio => (COMMANDS + 1, 8),
-            Track::Video => (COMMANDS + 2, 9),
+            Track::Audio => (self.flow_of(Track::Audio)?, 8),
+            Track::Video => (self.flow_of(Track::Video)?, 9),
         };
-        if flow != COMMANDS && !std::mem::replace(&mut self.sends[usize::from(tag.track == Track::Video)], true) {
-            self.open_stream_flow(flow)?;
-        }
         let message = [&[kind], &tag.timestamp.to_be_bytes()[..], &tag.body[..]].concat();
         self.carrier.send(flow, &message);
         self.carrier.flush().await
+    }
+
+    /// The flow for a track, opened with its first message.
+    fn flow_of(&mut self, track: Track) -> Result<u64> {
+        let opened = self.sends.iter().position(|sent| *sent == track);
+        // Numbers grow, as lanes want them to.
+        let flow = COMMANDS + 1 + opened.unwrap_or(self.sends.len()) as u64;
+        if opened.is_none() {
+            self.sends.push(track);
+            self.open_stream_flow(flow)?;
+        }
+        Ok(flow)
     }
 
     async fn ask(dialer: &Dialer, server: SocketAddr, stream: &str, command: &str) -> Result<Self> {
@@ -150,7 +159,7 @@ impl Viewer {
             packaged: HashSet::new(),
             server_control: None,
             stream: 0,
-            sends: [false; 2],
+            sends: Vec::new(),
         };
         viewer.converse(&format!("ws://{server}/{app}"), app, command, name).await?;
         Ok(viewer)

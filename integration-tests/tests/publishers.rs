@@ -8,6 +8,7 @@ use headwater::media::Track;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
 use integration_tests::gateway::{gateway, gateway_with};
+use integration_tests::link::{Conditions, Link};
 use integration_tests::publisher::Publisher;
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{Record, Recorder, Seen, Viewer};
@@ -123,6 +124,28 @@ async fn what_is_published_over_rtwebsocket_is_seen_over_plain_and_tls_until_rtm
         assert_time_goes_on(&viewer.record);
     }
     taker.stop().await?;
+    gateway.stop().await
+}
+
+/// Over so long a path, a window as narrow as a viewer's would carry half of the stream.
+#[tokio::test]
+async fn a_publisher_over_quic_keeps_up_far_away() -> Result<()> {
+    let gateway = gateway().await?;
+    let far = Conditions { delay: Duration::from_millis(400), ..Conditions::default() };
+    let link = Link::under(Transport::Quic, gateway.quic, far, 1).await?;
+    let mut publisher = Viewer::publish(link.address(), Transport::Quic, "live/far").await?;
+    assert_eq!(answer(&mut publisher).await?, "NetStream.Publish.Start");
+    let live = Live::new(Clip::heavy()?, Stamps::All, 0);
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/far").await?;
+    let seen = tokio::select! {
+        end = run(publisher, live) => bail!("the publisher ended: {end:?}"),
+        seen = viewer.until(|seen| seen.track(Track::Video).count() > 180) => seen?,
+    };
+    let video: Vec<_> = seen.track(Track::Video).collect();
+    let (first, last) = (video[0], video[video.len() - 1]);
+    let took = last.received - first.received;
+    let lasts = Duration::from_millis((last.timestamp - first.timestamp).into());
+    assert!(took < lasts + Duration::from_secs(2), "{took:?} for {lasts:?}");
     gateway.stop().await
 }
 
