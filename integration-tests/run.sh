@@ -24,8 +24,8 @@ install_tools() {
   command -v ffmpeg >/dev/null || packages+=(ffmpeg)
   command -v chromium >/dev/null || packages+=(chromium)
   command -v firefox-esr >/dev/null || packages+=(firefox-esr)
-  command -v WebKitWebDriver >/dev/null ||
-    packages+=(webkit2gtk-driver gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
+  ls /usr/lib/*/webkit2gtk-4.1/MiniBrowser >/dev/null 2>&1 ||
+    packages+=(libwebkit2gtk-4.1-0 gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
   command -v Xvfb >/dev/null || packages+=(xvfb)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)

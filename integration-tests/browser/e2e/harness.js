@@ -14,7 +14,6 @@ import { launch } from "puppeteer-core";
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const CHROMIUM = "/usr/bin/chromium";
 const FIREFOX = "/usr/bin/firefox-esr";
-export const WEBKIT_DRIVER = "/usr/bin/WebKitWebDriver";
 export const WEBKIT = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu/webkit2gtk-4.1/MiniBrowser`;
 /** How long anything may take to come about, in milliseconds. */
 export const PATIENCE_MS = 30_000;
@@ -235,7 +234,7 @@ export function requirePrograms() {
 	const missing = [];
 	if (!existsSync(CHROMIUM)) missing.push("chromium");
 	if (!existsSync(FIREFOX)) missing.push("firefox-esr");
-	if (!existsSync(WEBKIT) || !existsSync(WEBKIT_DRIVER)) missing.push("webkit2gtk-driver gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad");
+	if (!existsSync(WEBKIT)) missing.push("libwebkit2gtk-4.1-0 gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad");
 	if (spawnSync("Xvfb", ["-help"]).error) missing.push("xvfb");
 	if (spawnSync("ffmpeg", ["-version"]).error) missing.push("ffmpeg");
 	if (missing.length > 0) throw new Error(`missing programs; run: sudo apt-get install -y ${missing.join(" ")}`);
