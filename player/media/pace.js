@@ -16,8 +16,11 @@
 /** Most and least pace: a twentieth is not heard while the pitch is kept. */
 export const FASTEST = 1.05;
 export const SLOWEST = 0.95;
-/** Further than this from what is due is skipped, in milliseconds: it would take eight seconds to make up for it. */
-export const SKIP_MS = 400;
+/**
+ * Further than this from what is due is skipped, in milliseconds: it would take four seconds to make up for it. It also bounds what a
+ * sound card can cost that is slower than the pace can make up for.
+ */
+export const SKIP_MS = 200;
 /** The same for what has just begun, in milliseconds: nobody is listening yet, and the delay should be right at once. */
 export const JOIN_SKIP_MS = 60;
 /** So long something has just begun, in milliseconds. */

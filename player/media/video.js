@@ -15,8 +15,10 @@ const MAX_DECODED = 8;
 const JOIN_MS = 1000;
 /** How many units may wait to be decoded, before all up to the newest key frame are given up: a group of 12 s at 60 frames a second. */
 const MAX_WAITING = 720;
-/** A unit that has waited for the decoder so long means that it does not keep up, in milliseconds: it goes on at the next key frame. */
-const MAX_WAIT_MS = 1500;
+/** A unit that is late after it has waited for the decoder so long means that it does not keep up, in milliseconds: it goes on at the next key frame. */
+const MAX_WAIT_MS = 400;
+/** For so long after a start it may be catching up with the group that was joined, in milliseconds. */
+const CATCH_UP_MS = 1500;
 /** A frame that is late by more than this is of the past, in milliseconds: it's not shown while newer ones are being decoded. */
 const PAST_MS = 250;
 /** A decoder that fails so often without one frame does not know the stream, whatever it says. */
@@ -156,7 +158,7 @@ export class VideoTrack {
 		const key = this.#waiting.findLastIndex((frame) => frame !== "end" && frame.key && frame.time <= due);
 		if (key > 0) {
 			this.#dropWaiting(now, key);
-		} else if (now - first.receivedAt > MAX_WAIT_MS) {
+		} else if (first.time <= due && now - first.receivedAt > MAX_WAIT_MS && now - this.#startedAt > CATCH_UP_MS) {
 			this.#skipToNewestKey("the decoder does not keep up");
 		}
 	}

@@ -30,6 +30,7 @@ test("a WebTransport session that freezes is replaced within two seconds, and no
 	await until(page, { state: "playing", transport: Transport.RTWEBSOCKET_STREAM });
 	await sleep(1000);
 	const { longestMs, black, changes } = await watched.end();
+	test.diagnostic(`the picture stood still for ${Math.round(longestMs)} ms`);
 	assert.ok(longestMs < SLOWEST_RETURN_MS, `the picture stood still for ${longestMs} ms`);
 	assert.equal(black, 0);
 	assert.ok(changes > 15, `${changes} pictures`);
@@ -49,14 +50,17 @@ test("a publisher that dies ten times is followed each time, with pictures and s
 	await page.goto(`${http}/watch/live/test`);
 	await until(page, { state: "playing", framesShown: 15, audioLeads: true });
 	await markPage(page);
+	const skews = [];
 	for (let time = 0; time < 10; time++) {
 		await current.kill();
 		await until(page, { state: "waiting" });
 		const { framesShown = 0, audioSeconds = 0 } = await stats(page);
 		current = publisher(test, `${rtmp}/live/test`);
 		await until(page, { state: "playing", framesShown: framesShown + 20, audioSeconds: audioSeconds + 0.5, audioLeads: true });
+		skews.push(Math.round((await stats(page)).skewMs ?? NaN));
 		await checkSkew(page);
 	}
+	test.diagnostic(`pictures are ${skews} ms behind the sound`);
 	const { delayMs = Infinity } = await stats(page);
 	assert.ok(delayMs < 500, `${delayMs} ms behind`);
 	await checkSamePage(page);
@@ -83,6 +87,7 @@ test("a gateway that is killed three times is found within two seconds of its re
 		publisher(test, `${current.rtmp}/live/test`);
 		await until(page, { state: "playing", framesShown: framesShown + 1 });
 		const ms = performance.now() - returnedAt;
+		test.diagnostic(`noticed after ${Math.round(noticedMs)} ms, playing ${Math.round(ms)} ms after its return`);
 		// The publisher takes a part of it to start.
 		assert.ok(ms < SLOWEST_RETURN_MS + 1000, `back after ${ms} ms`);
 	}
@@ -106,6 +111,7 @@ test("a hidden page asks for sound alone, and has its picture and its delay agai
 	await setVisible(page, true);
 	await sleep(1000);
 	const { framesShown = 0, delayMs = Infinity } = await stats(page);
+	test.diagnostic(`${framesShown - (later.framesShown ?? 0)} pictures in the first second, ${Math.round(delayMs)} ms behind`);
 	assert.ok(framesShown - (later.framesShown ?? 0) > 10, `${framesShown - (later.framesShown ?? 0)} pictures`);
 	assert.ok(delayMs < 500, `${delayMs} ms behind`);
 	await until(page, { framesShown: framesShown + 30 });
