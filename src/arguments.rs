@@ -11,7 +11,10 @@ use clap::{Args, Parser, Subcommand};
 use headwater::config::{self, Loaded};
 use headwater::demo;
 use headwater::gateway::Gateway;
+use headwater::server::admin::Order;
+use headwater::telemetry;
 use tokio::signal;
+use tokio::sync::{mpsc, oneshot};
 
 use self::token::Token;
 
@@ -25,7 +28,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until Ctrl-C or SIGTERM.
+    /// Serve until Ctrl-C or SIGTERM; SIGHUP has the configuration read again.
     Serve {
         /// The configuration, in YAML; without it everything is at its default.
         #[arg(long, value_name = "FILE")]
@@ -61,7 +64,7 @@ impl Arguments {
     /// Does what was asked for. An error means that the configuration can't be used.
     pub(crate) fn run(self) -> Result<()> {
         match self.command {
-            Command::Serve { config, settings } => serve(&config::load(config.as_deref(), &settings.set)?),
+            Command::Serve { config, settings } => serve(config, settings.set),
             Command::Demo { port, settings } => demo(&config::load(None, &settings.set)?, port),
             Command::Token(token) => {
                 let (token, id) = token.mint(SystemTime::now())?;
@@ -77,17 +80,32 @@ impl Arguments {
     }
 }
 
-fn serve(loaded: &Loaded) -> Result<()> {
+fn serve(file: Option<PathBuf>, settings: Vec<String>) -> Result<()> {
+    let loaded = config::load(file.as_deref(), &settings)?;
+    telemetry::log_to_stderr(&loaded.config.log);
     runtime()?.block_on(async {
         let gateway =
             Gateway::bind(loaded.config.clone()).map_err(|error| anyhow!("{}: {error}", loaded.place(error.key())))?;
         gateway.warn_of_openness();
-        gateway.run(stop_signal()).await;
+        let again = move || match config::load(file.as_deref(), &settings) {
+            Ok(loaded) => Ok(loaded.config),
+            Err(error) => Err(error.to_string()),
+        };
+        let gateway = gateway.reading_again(again);
+        let orders = gateway.orders();
+        let until_stopped = async {
+            tokio::select! {
+                () = stop_signal() => {}
+                () = reload_at_hangup(orders) => {}
+            }
+        };
+        gateway.run(until_stopped).await;
         Ok(())
     })
 }
 
 fn demo(loaded: &Loaded, port: Option<u16>) -> Result<()> {
+    telemetry::log_to_stderr(&loaded.config.log);
     runtime()?.block_on(async {
         let gateway = demo::bind(loaded.config.clone(), port).map_err(|error| match (error.key(), port) {
             ("unified.address", Some(port)) => anyhow!("--port {port}: {error}"),
@@ -123,4 +141,18 @@ async fn stop_signal() {
         return;
     }
     let _ = signal::ctrl_c().await;
+}
+
+/// Has the configuration read again at each SIGHUP, for ever; what has become of it is in the log.
+async fn reload_at_hangup(orders: mpsc::Sender<Order>) {
+    #[cfg(unix)]
+    if let Ok(mut hangup) = signal::unix::signal(signal::unix::SignalKind::hangup()) {
+        while hangup.recv().await.is_some() {
+            let (reply, _) = oneshot::channel();
+            if orders.send(Order::Reload(reply)).await.is_err() {
+                break;
+            }
+        }
+    }
+    std::future::pending().await
 }

@@ -4,16 +4,18 @@
 //! `config/headwater.yml` shows every key at its default, with the reason; a test keeps the two equal.
 
 mod address;
+mod changes;
 mod former;
 mod load;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::address::Address;
+pub use self::changes::Changes;
 pub use self::load::{ConfigError, Loaded, load};
 use crate::broadcast::{PublisherRules, Takeover};
 use crate::transport::{quic, websocket};
-use crate::{authority, delivery, ingest, server, session};
+use crate::{authority, delivery, ingest, server, session, telemetry};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +33,10 @@ pub struct Config {
     pub unified: Unified,
     /// The operator's port.
     pub admin: Admin,
+    /// Who is told what happens to streams.
+    pub hooks: server::hooks::Config,
+    /// The log.
+    pub log: telemetry::Config,
     /// Certificates.
     pub tls: server::tls::Config,
     /// Who may publish and view.

@@ -1,30 +1,38 @@
 //! The gateway: start-up order, the task set, shutdown and drain, all in one place.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::authority::{Action, Authority, PolicyError};
 use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
-use crate::server::admin::{self, Office, Standing};
+use crate::server::admin::{self, Office, Order, Reloaded, Standing};
 use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::verdicts::Verdicts;
-use crate::server::{Context, Shutdown, hook, http, tcp, udp, upkeep};
+use crate::server::{Context, Shutdown, hook, hooks, http, tcp, udp, upkeep};
 use crate::{delivery, ingest, telemetry};
+
+/// Orders that wait for the one before.
+const MAX_ORDERS: usize = 4;
 
 /// A gateway that has its ports and does not serve them yet.
 #[derive(Debug)]
 pub struct Gateway {
+    config: Config,
+    source: Option<Source>,
+    orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     standing: watch::Sender<Standing>,
     ports: Vec<(tcp::Port, TcpListener)>,
     udp_ports: Vec<(udp::Port, UdpSocket, quinn::ServerConfig)>,
@@ -59,6 +67,17 @@ impl Addresses {
         let raw = [self.unified, self.webtransport].into_iter().flatten().map(|address| offer(address, "/wt/", "raw"));
         let fmp4 = self.webtransport_fmp4.map(|address| offer(address, "/wt-fmp4/", "fmp4"));
         raw.chain(fmp4).collect()
+    }
+}
+
+/// Where the configuration is read again; an error says what is wrong with it.
+type Read = dyn Fn() -> Result<Config, String> + Send;
+
+struct Source(Box<Read>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
     }
 }
 
@@ -105,6 +124,7 @@ impl Gateway {
     /// [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let clock = Clock;
+        let whole = config.clone();
         let (mut ports, mut udp_ports) = (Vec::new(), Vec::new());
         let mut bind = |key, port, address: Address| -> Result<Option<SocketAddr>, StartError> {
             let Some(address) = address.socket() else { return Ok(None) };
@@ -165,12 +185,14 @@ impl Gateway {
         let authority = Authority::new(&config.authority, config.limits.of_authority())?;
         let verdicts = Arc::<Verdicts>::default();
         let figures = telemetry::figures(&registry, &publishers, &viewers, &verdicts);
+        let orders = mpsc::channel(MAX_ORDERS);
         let (standing, stands) = watch::channel(Standing::Starting);
         let office = Office {
             registry: registry.clone(),
             authority: authority.clone(),
             viewers: viewers.clone(),
             figures: Arc::new(figures),
+            orders: orders.0.clone(),
             standing: stands,
             clock,
             started: clock.now(),
@@ -197,7 +219,29 @@ impl Gateway {
             limits: config.limits,
             clock,
         });
-        Ok(Self { standing, ports, udp_ports: udp_configs, addresses, certificates, context })
+        Ok(Self {
+            config: whole,
+            source: None,
+            orders,
+            standing,
+            ports,
+            udp_ports: udp_configs,
+            addresses,
+            certificates,
+            context,
+        })
+    }
+
+    /// Has the configuration read again by `read` when that is asked for, whose error says what is wrong with it.
+    #[must_use]
+    pub fn reading_again(mut self, read: impl Fn() -> Result<Config, String> + Send + 'static) -> Self {
+        self.source = Some(Source(Box::new(read)));
+        self
+    }
+
+    /// Takes the operator's orders while it serves.
+    pub fn orders(&self) -> mpsc::Sender<Order> {
+        self.orders.0.clone()
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -229,26 +273,26 @@ impl Gateway {
         }
     }
 
-    /// Serves until `shutdown` is done; then takes no more connections, ends the publishers', lets the viewers' say
+    /// Serves until `shutdown` is done or the operator wants it to end; then says for
+    /// [`drain_notice`](crate::server::Limits::drain_notice) that it is not ready, takes no more connections, ends the publishers', lets the viewers' say
     /// goodbye, and cuts off what is left after [`drain`](crate::server::Limits::drain).
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let (stop, stopping) = Shutdown::new();
         // The operator is answered until the end.
         let (close, closing) = Shutdown::new();
         let (mut tasks, mut offices) = (JoinSet::new(), JoinSet::new());
-        for (port, listener) in self.ports {
-            let context = Arc::clone(&self.context);
+        let (mut contexts, context) = watch::channel(Arc::clone(&self.context));
+        for (port, listener) in std::mem::take(&mut self.ports) {
             if port == tcp::Port::Admin {
-                offices.spawn(tcp::serve(listener, port, context, closing.clone()));
+                offices.spawn(tcp::serve(listener, port, context.clone(), closing.clone()));
             } else {
-                tasks.spawn(tcp::serve(listener, port, context, stopping.clone()));
+                tasks.spawn(tcp::serve(listener, port, context.clone(), stopping.clone()));
             }
         }
-        for (port, socket, config) in self.udp_ports {
-            tasks.spawn(udp::serve(socket, config, port, Arc::clone(&self.context), stopping.clone()));
+        for (port, socket, config) in std::mem::take(&mut self.udp_ports) {
+            tasks.spawn(udp::serve(socket, config, port, context.clone(), stopping.clone()));
         }
-        let certificates = self.certificates;
-        let clock = self.context.clock;
+        let (certificates, clock) = (Arc::clone(&self.certificates), self.context.clock);
         let authority = &self.context.authority;
         let mut chores = JoinSet::new();
         chores.spawn(upkeep::sweep(authority.clone(), clock));
@@ -256,13 +300,31 @@ impl Gateway {
             chores.spawn(hook::ask(authority.clone(), questions, clock));
         }
         chores.spawn(async move { certificates.keep_fresh(clock).await });
+        let (mut hooks, hooked) = watch::channel(self.config.hooks.clone());
+        chores.spawn(hooks::run(self.context.registry.events(), hooked));
         self.standing.send_replace(Standing::Serving);
-        shutdown.await;
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(order) = self.orders.1.recv() => match order {
+                    Order::Drain => break,
+                    Order::Reload(reply) => {
+                        let reloaded = self.reload(&mut contexts, &mut hooks);
+                        // An error is somebody who does not wait for the answer.
+                        let _ = reply.send(reloaded);
+                    }
+                },
+            }
+        }
         info!("stopping");
         self.standing.send_replace(Standing::Draining);
+        self.orders.1.close();
+        let limits = contexts.borrow().limits.clone();
+        sleep(limits.drain_notice).await;
         // Nobody listening means that all is over already.
         let _ = stop.send(true);
-        let drained = timeout(self.context.limits.drain, async { while tasks.join_next().await.is_some() {} }).await;
+        let drained = timeout(limits.drain, async { while tasks.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             warn!("connections cut off");
         }
@@ -270,6 +332,35 @@ impl Gateway {
         drop(close);
         offices.shutdown().await;
         info!(connections = %self.context.verdicts, "stopped");
+    }
+
+    /// Reads the configuration again, and takes on what can be for connections that come from now on.
+    fn reload(
+        &mut self,
+        contexts: &mut watch::Sender<Arc<Context>>,
+        hooks: &mut watch::Sender<hooks::Config>,
+    ) -> Reloaded {
+        let source = self.source.as_ref().ok_or("there is no file to read again")?;
+        let config = (source.0)().inspect_err(|error| warn!(%error, "configuration not reloaded"))?;
+        let (authority, clock) = (&self.context.authority, self.context.clock);
+        let replaced = authority.replace(&config.authority, config.limits.of_authority(), clock.wall());
+        replaced.map_err(|error| error.to_string()).inspect_err(|error| warn!(%error, "configuration not reloaded"))?;
+        let changes = self.config.changes(&config);
+        let before = Arc::clone(&contexts.borrow());
+        contexts.send_replace(Arc::new(Context {
+            ingest: config.rtmp.limits.clone(),
+            delivery: config.delivery.clone(),
+            session: config.session.clone(),
+            websocket: config.websocket.keep_alive.clone(),
+            unsent_bytes: config.websocket.unsent_bytes,
+            limits: config.limits.clone(),
+            ..Context::clone(&before)
+        }));
+        hooks.send_replace(config.hooks.clone());
+        info!(applied = ?changes.applied, needs_restart = ?changes.needs_restart, "configuration reloaded");
+        // What needs a restart is told again until then.
+        self.config.take_on(&config);
+        serde_json::to_value(changes).map_err(|error| error.to_string())
     }
 }
 

@@ -14,7 +14,6 @@ const BAD_CONFIGURATION: u8 = 2;
 fn main() -> ExitCode {
     // Both halves of TLS find their cryptography here; without it they could not choose.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    headwater::telemetry::log_to_stderr();
     match Arguments::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

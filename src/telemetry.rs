@@ -24,20 +24,41 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use crate::server::verdicts::Verdicts;
 use crate::{broadcast, delivery, ingest};
 
+/// How the log is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// For people, or for programs. Default `text`.
+    pub format: Format,
+}
+
+/// A form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A line for each event, in colour on a terminal.
+    #[default]
+    Text,
+    /// A JSON object a line: `timestamp`, `level`, `message`, the event's own fields, and in `span` those of the connection:
+    /// `peer`, `transport`, `stream`.
+    Json,
+}
+
 /// Sends the log to standard error, so that standard output holds only what was asked for. `RUST_LOG` chooses the levels
 /// (default `info`). Later calls do nothing.
-pub fn log_to_stderr() {
+pub fn log_to_stderr(config: &Config) {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let _ = match config.format {
+        Format::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
+        Format::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    };
 }
 
 /// All figures, to be shown.

@@ -102,6 +102,14 @@ impl Process {
         Ok(kill_process(self.pid, Signal::STOP)?)
     }
 
+    /// Sends SIGHUP.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn hang_up(&self) -> Result<()> {
+        Ok(kill_process(self.pid, Signal::HUP)?)
+    }
+
     /// Waits for its exit code.
     ///
     /// # Errors

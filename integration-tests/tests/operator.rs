@@ -134,6 +134,9 @@ async fn every_route_and_field_of_the_reference_is_answered_so() -> Result<()> {
     assert_eq!(paths.keys().map(String::as_str).collect::<Vec<_>>(), routes);
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().context("no methods")? {
+            if path == "/api/v1/drain" {
+                continue; // The end of the gateway.
+            }
             let response = ask(gateway.admin, &method.to_uppercase(), &path.replace("{id}", "0")).await?;
             let said = &operation["responses"][response.status().as_str()];
             assert!(said.is_object(), "{method} {path}: {} is not in the reference", response.status());
@@ -148,6 +151,7 @@ async fn every_route_and_field_of_the_reference_is_answered_so() -> Result<()> {
             assert_eq!(ask(gateway.admin, method, &path.replace("{id}", "0")).await?.status(), status, "{path}");
         }
     }
+    assert_eq!(ask(gateway.admin, "POST", "/api/v1/drain").await?.status(), StatusCode::ACCEPTED);
     assert_eq!(ask(gateway.admin, "GET", "/api/v1/nothing").await?.status(), StatusCode::NOT_FOUND);
     Ok(())
 }

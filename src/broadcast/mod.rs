@@ -20,6 +20,7 @@
 mod bell;
 mod cache;
 mod config;
+mod events;
 mod intake;
 mod metrics;
 mod order;
@@ -41,6 +42,7 @@ use crate::media::time::Timestamp;
 use crate::media::{Track, UnitKind};
 
 pub use self::config::Config;
+pub use self::events::{Change, Event};
 pub use self::intake::{Intake, UnsupportedCodec};
 pub use self::path::{InvalidPath, StreamPath};
 pub use self::publisher::{Publisher, Replaced, Taken};

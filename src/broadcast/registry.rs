@@ -3,8 +3,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::sync::broadcast;
+
 use super::bell::Bell;
 use super::cache::Cache;
+use super::events::{Change, Event, WAITING};
 use super::metrics::Metrics;
 use super::packaged::Packaged;
 use super::{Config, Publisher, PublisherRules, StreamPath, Subscriber, Taken};
@@ -74,6 +77,23 @@ struct Shared {
     rules: PublisherRules,
     streams: Mutex<HashMap<StreamPath, Slot>>,
     metrics: Metrics,
+    events: broadcast::Sender<Event>,
+}
+
+impl Role {
+    fn begins(self) -> Change {
+        match self {
+            Self::Publisher => Change::Published,
+            Self::Viewer => Change::FirstViewer,
+        }
+    }
+
+    fn ends(self) -> Change {
+        match self {
+            Self::Publisher => Change::Unpublished,
+            Self::Viewer => Change::LastViewer,
+        }
+    }
 }
 
 /// A stream and how many take part in it.
@@ -92,7 +112,15 @@ impl Registry {
 
     /// An empty registry.
     pub fn with_rules(config: Config, rules: PublisherRules) -> Self {
-        Self { shared: Arc::new(Shared { config, rules, streams: Mutex::default(), metrics: Metrics::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                rules,
+                streams: Mutex::default(),
+                metrics: Metrics::default(),
+                events: broadcast::Sender::new(WAITING),
+            }),
+        }
     }
 
     /// Takes the path for a publisher that came at `now`. Dropping the [`Publisher`] gives it back: viewers stay attached
@@ -137,6 +165,16 @@ impl Registry {
         summaries
     }
 
+    /// What happens to paths from now on. Who does not keep up loses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// Whether anybody views a path.
+    pub fn is_watched(&self, path: &StreamPath) -> bool {
+        self.shared.streams().get(path).is_some_and(|slot| slot.viewers > 0)
+    }
+
     /// How many streams are being published.
     pub(super) fn published(&self) -> usize {
         self.shared.streams().values().filter(|slot| slot.publishers > 0).count()
@@ -173,7 +211,16 @@ impl Shared {
             viewers: 0,
         });
         *slot.count(role) += 1;
+        if *slot.count(role) == 1 {
+            self.tell(path, role.begins());
+        }
+        let slot = &streams[path];
         Lease { shared: Arc::clone(self), path: path.clone(), role, stream: Arc::clone(&slot.stream) }
+    }
+
+    fn tell(&self, path: &StreamPath, change: Change) {
+        // An error is that nobody listens.
+        let _ = self.events.send(Event { path: path.clone(), change });
     }
 
     fn streams(&self) -> MutexGuard<'_, HashMap<StreamPath, Slot>> {
@@ -203,6 +250,9 @@ impl Drop for Lease {
         if let Some(slot) = streams.get_mut(&self.path) {
             let count = slot.count(self.role);
             *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.shared.tell(&self.path, self.role.ends());
+            }
             if slot.publishers + slot.viewers == 0 {
                 streams.remove(&self.path);
             }
@@ -295,6 +345,21 @@ mod tests {
             drop(viewer);
         }
         assert!(!is_there());
+    }
+
+    #[test]
+    fn who_listens_is_told_of_the_first_and_the_last() {
+        let registry = Registry::new(Config::default());
+        let mut events = registry.events();
+        let path = StreamPath::new("live", "x").unwrap();
+        let viewers = [registry.subscribe(&path), registry.subscribe(&path)];
+        let first = registry.publish(&path, Instant::now()).unwrap();
+        let second = registry.publish(&path, Instant::now()).unwrap();
+        assert!(registry.is_watched(&path));
+        drop((first, second, viewers));
+        assert!(!registry.is_watched(&path));
+        let told = std::iter::from_fn(|| events.try_recv().ok().map(|event| event.change.name()));
+        assert_eq!(told.collect::<Vec<_>>(), ["first_viewer", "publish", "unpublish", "last_viewer"]);
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Config {
         serde_json::from_value(tree.clone())
     }
 
-    fn to_tree(&self) -> Value {
+    pub(super) fn to_tree(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 }

@@ -11,6 +11,7 @@ pub mod dialect;
 mod dispatch;
 mod h3;
 pub mod hook;
+pub mod hooks;
 pub mod http;
 mod http2;
 pub mod player;
@@ -59,7 +60,11 @@ pub struct Limits {
     pub path: authority::Path,
     /// Bounds of each address.
     pub address: authority::Address,
-    /// From the signal to stop until what is still connected is cut off. Default 5 s.
+    /// From the signal to stop until viewers are told to go elsewhere: time for a load balancer to see that `/api/v1/ready`
+    /// says no. Default 0 s: nobody asks unless told so.
+    #[serde(with = "humantime_serde")]
+    pub drain_notice: Duration,
+    /// From then until what is still connected is cut off. Default 5 s.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
 }
@@ -67,8 +72,16 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let authority::Limits { node, tenant, path, address } = authority::Limits::default();
-        let header_timeout = Duration::from_secs(10);
-        Self { connections: 10_000, header_timeout, node, tenant, path, address, drain: Duration::from_secs(5) }
+        Self {
+            connections: 10_000,
+            header_timeout: Duration::from_secs(10),
+            node,
+            tenant,
+            path,
+            address,
+            drain_notice: Duration::ZERO,
+            drain: Duration::from_secs(5),
+        }
     }
 }
 
@@ -81,7 +94,7 @@ impl Limits {
 }
 
 /// What every connection needs, shared by all of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Context {
     /// The live streams.
     pub registry: Registry,

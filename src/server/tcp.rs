@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -62,8 +63,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
 }
 
-/// Accepts on one port until shutdown, then waits for its connections to end. Dropping the future cuts them off.
-pub async fn serve(listener: TcpListener, port: Port, context: Arc<Context>, mut shutdown: Shutdown) {
+/// Accepts on one port until shutdown, each connection with the context of that moment, then waits for its connections to end. Dropping the future cuts them off.
+pub async fn serve(listener: TcpListener, port: Port, contexts: watch::Receiver<Arc<Context>>, mut shutdown: Shutdown) {
     let mut tasks = JoinSet::new();
     let mut back_off = MIN_BACK_OFF;
     loop {
@@ -75,6 +76,7 @@ pub async fn serve(listener: TcpListener, port: Port, context: Arc<Context>, mut
         match accepted {
             Ok((socket, peer)) => {
                 back_off = MIN_BACK_OFF;
+                let context = Arc::clone(&contexts.borrow());
                 // On a port for both families, IPv4 comes as ::ffff:a.b.c.d.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let permits = if port == Port::Admin { &context.admin_connections } else { &context.connections };

@@ -18,7 +18,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Connecting, Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, debug, field, info_span, warn};
@@ -123,12 +123,12 @@ pub fn server_config(
     Ok(server)
 }
 
-/// Accepts on one port until shutdown, then waits for its connections to end. Dropping the future cuts them off.
+/// Accepts on one port until shutdown, each connection with the context of that moment, then waits for its connections to end. Dropping the future cuts them off.
 pub async fn serve(
     socket: UdpSocket,
     config: quinn::ServerConfig,
     port: Port,
-    context: Arc<Context>,
+    contexts: watch::Receiver<Arc<Context>>,
     mut shutdown: Shutdown,
 ) {
     let endpoint = match Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime)) {
@@ -150,6 +150,7 @@ pub async fn serve(
             warn!(%port, "can't accept");
             break;
         };
+        let context = Arc::clone(&contexts.borrow());
         if let Some(connection) = admit(incoming, &handshakes, port, &context, &shutdown) {
             tasks.spawn(connection);
         }

@@ -4,11 +4,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use serde::Serialize;
+use tokio::sync::oneshot;
 
-use super::{Office, Standing, plain};
+use super::{Office, Order, Standing, plain};
 use crate::authority::{Action, Entrance, SessionId, Summary};
 use crate::server::http;
 
@@ -19,7 +20,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 type Route = (&'static str, fn() -> MethodRouter<Office>);
 
 /// Every route of the port.
-pub const ROUTES: [Route; 9] = [
+pub const ROUTES: [Route; 11] = [
     ("/metrics", || get(metrics)),
     ("/api/v1/openapi.json", || get(openapi)),
     ("/api/v1/health", || get(health)),
@@ -28,6 +29,8 @@ pub const ROUTES: [Route; 9] = [
     ("/api/v1/streams", || get(streams)),
     ("/api/v1/viewers", || get(viewers)),
     ("/api/v1/publishers", || get(publishers)),
+    ("/api/v1/reload", || post(reload)),
+    ("/api/v1/drain", || post(drain)),
     ("/api/v1/connections/{id}", || delete(kick)),
 ];
 
@@ -42,6 +45,12 @@ struct Health {
 struct Ready {
     ready: bool,
     reason: Option<&'static str>,
+}
+
+/// Why a configuration is not taken on.
+#[derive(Debug, Serialize)]
+struct Refused {
+    error: String,
 }
 
 /// What is running, and for how long.
@@ -91,7 +100,29 @@ struct Publisher {
 
 pub(super) fn router(office: Office) -> Router {
     let router = ROUTES.into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method()));
-    router.with_state(office)
+    let page = |kind: &'static str, text: &'static str| get(move || async move { ([(CONTENT_TYPE, kind)], text) });
+    router
+        .route("/", page("text/html; charset=utf-8", include_str!("page/index.html")))
+        .route("/page.css", page("text/css; charset=utf-8", include_str!("page/page.css")))
+        .route("/page.js", page("text/javascript; charset=utf-8", include_str!("page/page.js")))
+        .with_state(office)
+}
+
+async fn reload(State(office): State<Office>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let asked = office.orders.send(Order::Reload(reply)).await;
+    match (asked, answer.await) {
+        (Ok(()), Ok(Ok(changes))) => Json(changes).into_response(),
+        (Ok(()), Ok(Err(error))) => (StatusCode::UNPROCESSABLE_ENTITY, Json(Refused { error })).into_response(),
+        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "the gateway is about to end\n"),
+    }
+}
+
+async fn drain(State(office): State<Office>) -> Response {
+    match office.orders.send(Order::Drain).await {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the gateway is about to end\n"),
+    }
 }
 
 async fn metrics(State(office): State<Office>) -> Response {

@@ -26,7 +26,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry as Figures;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tower::ServiceExt;
 use tracing::debug;
@@ -59,6 +59,8 @@ pub struct Office {
     pub viewers: delivery::Metrics,
     /// All figures.
     pub figures: Arc<Figures>,
+    /// Who carries out what is asked for.
+    pub orders: mpsc::Sender<Order>,
     /// Whether the gateway takes who comes.
     pub standing: watch::Receiver<Standing>,
     /// Time.
@@ -66,6 +68,18 @@ pub struct Office {
     /// When the gateway began.
     pub started: Instant,
 }
+
+/// What the operator wants of the gateway.
+#[derive(Debug)]
+pub enum Order {
+    /// To read its configuration again, and say what has become of it.
+    Reload(oneshot::Sender<Reloaded>),
+    /// To stop, as at SIGTERM.
+    Drain,
+}
+
+/// What has become of a reload: JSON, or why everything stays as it was.
+pub type Reloaded = Result<serde_json::Value, String>;
 
 /// Whether the gateway takes who comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +130,7 @@ async fn answer(request: Request<Incoming>, context: &Context) -> Result<Respons
     headers.insert(
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'",
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:",
         ),
     );
     Ok(response)
