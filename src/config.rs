@@ -33,6 +33,8 @@ pub struct Config {
     pub unified: Unified,
     /// The operator's port.
     pub admin: Admin,
+    /// Paths that are pulled from other servers.
+    pub sources: server::sources::Config,
     /// Who is told what happens to streams.
     pub hooks: server::hooks::Config,
     /// The log.

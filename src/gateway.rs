@@ -21,7 +21,7 @@ use crate::server::admin::{self, Office, Order, Reloaded, Standing};
 use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::verdicts::Verdicts;
-use crate::server::{Context, Shutdown, hook, hooks, http, tcp, udp, upkeep};
+use crate::server::{Context, Shutdown, hook, hooks, http, sources, tcp, udp, upkeep};
 use crate::{delivery, ingest, telemetry};
 
 /// Orders that wait for the one before.
@@ -281,7 +281,7 @@ impl Gateway {
         // The operator is answered until the end.
         let (close, closing) = Shutdown::new();
         let (mut tasks, mut offices) = (JoinSet::new(), JoinSet::new());
-        let (mut contexts, context) = watch::channel(Arc::clone(&self.context));
+        let (contexts, context) = watch::channel(Arc::clone(&self.context));
         for (port, listener) in std::mem::take(&mut self.ports) {
             if port == tcp::Port::Admin {
                 offices.spawn(tcp::serve(listener, port, context.clone(), closing.clone()));
@@ -300,8 +300,11 @@ impl Gateway {
             chores.spawn(hook::ask(authority.clone(), questions, clock));
         }
         chores.spawn(async move { certificates.keep_fresh(clock).await });
-        let (mut hooks, hooked) = watch::channel(self.config.hooks.clone());
+        let (hooks, hooked) = watch::channel(self.config.hooks.clone());
         chores.spawn(hooks::run(self.context.registry.events(), hooked));
+        let (limits, limited) = watch::channel(self.config.rtmp.limits.clone());
+        let (registry, sources) = (self.context.registry.clone(), self.config.sources.clone());
+        chores.spawn(sources::run(registry, sources, limited, clock));
         self.standing.send_replace(Standing::Serving);
         let mut shutdown = pin!(shutdown);
         loop {
@@ -310,7 +313,9 @@ impl Gateway {
                 Some(order) = self.orders.1.recv() => match order {
                     Order::Drain => break,
                     Order::Reload(reply) => {
-                        let reloaded = self.reload(&mut contexts, &mut hooks);
+                        let reloaded = self.reload(&contexts);
+                        hooks.send_replace(self.config.hooks.clone());
+                        limits.send_replace(self.config.rtmp.limits.clone());
                         // An error is somebody who does not wait for the answer.
                         let _ = reply.send(reloaded);
                     }
@@ -335,11 +340,7 @@ impl Gateway {
     }
 
     /// Reads the configuration again, and takes on what can be for connections that come from now on.
-    fn reload(
-        &mut self,
-        contexts: &mut watch::Sender<Arc<Context>>,
-        hooks: &mut watch::Sender<hooks::Config>,
-    ) -> Reloaded {
+    fn reload(&mut self, contexts: &watch::Sender<Arc<Context>>) -> Reloaded {
         let source = self.source.as_ref().ok_or("there is no file to read again")?;
         let config = (source.0)().inspect_err(|error| warn!(%error, "configuration not reloaded"))?;
         let (authority, clock) = (&self.context.authority, self.context.clock);
@@ -356,7 +357,6 @@ impl Gateway {
             limits: config.limits.clone(),
             ..Context::clone(&before)
         }));
-        hooks.send_replace(config.hooks.clone());
         info!(applied = ?changes.applied, needs_restart = ?changes.needs_restart, "configuration reloaded");
         // What needs a restart is told again until then.
         self.config.take_on(&config);

@@ -16,6 +16,7 @@ mod lanes;
 pub mod latency;
 pub mod link;
 pub mod operator;
+pub mod origin;
 pub mod pages;
 mod pipe;
 pub mod process;

@@ -66,3 +66,18 @@ async fn a_setting_on_the_command_line_is_named_as_it_was_given() -> Result<()> 
     names(&said, &["--set rtmp.address=nowhere", "rtmp.address"]);
     Ok(())
 }
+
+#[test]
+fn every_example_can_be_used() -> Result<()> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples");
+    let mut count = 0;
+    for example in fs::read_dir(folder)? {
+        let path = example?.path();
+        if path.extension().is_some_and(|extension| extension == "yml") {
+            headwater::config::load(Some(&path), &[])?;
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "{count} examples");
+    Ok(())
+}

@@ -175,6 +175,17 @@ impl Registry {
         self.shared.streams().get(path).is_some_and(|slot| slot.viewers > 0)
     }
 
+    /// The paths that somebody views, published or not.
+    pub fn watched(&self) -> Vec<StreamPath> {
+        let streams = self.shared.streams();
+        streams.iter().filter(|(_, slot)| slot.viewers > 0).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Whether anybody publishes a path.
+    pub fn is_published(&self, path: &StreamPath) -> bool {
+        self.shared.streams().get(path).is_some_and(|slot| slot.publishers > 0)
+    }
+
     /// How many streams are being published.
     pub(super) fn published(&self) -> usize {
         self.shared.streams().values().filter(|slot| slot.publishers > 0).count()

@@ -1,4 +1,4 @@
-//! RTMP in: one publisher, from its first byte to its last.
+//! RTMP in: one publisher, from its first byte to its last; or one stream that is [pulled](pull()) from another server.
 //!
 //! ```text
 //! socket ─▶ handshake (rml_rtmp) ─▶ chunk: bytes → messages ─▶ session: messages → units ─▶ broadcast::Publisher
@@ -13,6 +13,7 @@ mod config;
 mod error;
 mod metrics;
 mod output;
+mod pull;
 mod session;
 
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ pub use self::chunk::ChunkError;
 pub use self::config::Config;
 pub use self::error::{Awaited, IngestError, Misbehaved};
 pub use self::metrics::Metrics;
+pub use self::pull::{InvalidOrigin, Origin, PullError, pull};
 
 /// Most bytes read at once, and so most that is held beside the messages themselves.
 const READ_SIZE: usize = 32 * 1024;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: one task owns one connection, from its first byte to its last. Tasks are spawned in [`tcp`] and
 //! [`udp`] only, each into a set that is drained at shutdown; the answers of one HTTP/2 connection are tasks too, in a set of that connection.
+//! [`sources`] spawns those that call other servers.
 
 pub mod admin;
 mod admission;
@@ -15,6 +16,7 @@ pub mod hooks;
 pub mod http;
 mod http2;
 pub mod player;
+pub mod sources;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
