@@ -110,7 +110,8 @@ async fn who_is_cut_off_is_told_and_is_gone() -> Result<()> {
         let path = format!("/api/v1/connections/{id}");
         assert_eq!(ask(gateway.admin, "DELETE", &path).await?.status(), StatusCode::NO_CONTENT);
         let seen = viewer.until(|seen| seen.end.is_some()).await?;
-        assert_eq!(seen.end, Some(End::Closed(Some(1000))), "{transport}");
+        // Policy violation: RFC 6455, §7.4.1.
+        assert_eq!(seen.end, Some(End::Closed(Some(1008))), "{transport}");
         until(gateway.admin, "/api/v1/viewers", |told| of_transport(told).is_none().then_some(())).await?;
         assert_eq!(ask(gateway.admin, "DELETE", &path).await?.status(), StatusCode::NOT_FOUND);
     }
