@@ -129,10 +129,13 @@ impl Tracks {
         }
     }
 
-    /// Takes in that another publisher begins: with configurations and a key frame, whatever was before.
+    /// Takes in that another publisher begins. A raw one does with configurations, whatever was before; behind a packaged one's
+    /// header any publisher's segments may come.
     pub(super) fn handle_online(&mut self) {
-        self.audio.configuration = Bytes::new();
-        self.video.configuration = Bytes::new();
+        if self.format == Format::Raw {
+            self.audio.configuration = Bytes::new();
+            self.video.configuration = Bytes::new();
+        }
     }
 
     /// Takes in that the viewer rejected a flow.

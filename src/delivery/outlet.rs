@@ -90,7 +90,7 @@ impl Outlet {
         }
     }
 
-    /// Sends decoder configuration, unless it is the same as last time.
+    /// Sends decoder configuration.
     ///
     /// # Errors
     /// As [`Outlet::write`].

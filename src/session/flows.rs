@@ -125,23 +125,20 @@ impl Flows {
         Ok(MessageId { flow, number })
     }
 
-    /// Sends decoder configuration, in order with the flow's messages and without a deadline. The same bytes as last
-    /// time are not sent again: genuine clients take a repeated AVC configuration for a reason to wait for a key frame.
+    /// Sends decoder configuration, in order with the flow's messages and without a deadline. Whether it is news is for the
+    /// application to know: in its time alone a repeated one may differ.
     ///
     /// # Errors
     /// [`WriteError`].
     pub fn preamble(&mut self, flow: SendFlow, payload: Bytes) -> Result<(), WriteError> {
-        // Noted as sent only when it can be: the next try must not take it for a repetition.
         if self.queued >= self.config.max_queued {
             return Err(WriteError::Full);
         }
         let sender = self.writable(flow)?;
-        if sender.replace_preamble(&payload) {
-            let len = payload.len();
-            sender.push_preamble(payload);
-            self.queued += len;
-            self.schedule(flow);
-        }
+        let len = payload.len();
+        sender.push_preamble(payload);
+        self.queued += len;
+        self.schedule(flow);
         Ok(())
     }
 

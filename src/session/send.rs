@@ -31,7 +31,6 @@ pub(super) struct Sender {
     head: u64,
     /// The group whose next message has lost what it needs.
     broken: Option<GroupId>,
-    preamble: Option<Bytes>,
 }
 
 /// How far a flow's life has come.
@@ -96,7 +95,6 @@ impl Sender {
             queue: VecDeque::new(),
             head: 1,
             broken: None,
-            preamble: None,
         }
     }
 
@@ -146,15 +144,6 @@ impl Sender {
         let first = self.queue.front()?;
         let start_by = first.deadline.start_by.filter(|_| first.sent == 0);
         start_by.into_iter().chain(first.deadline.finish_by).min()
-    }
-
-    /// Remembers decoder configuration; whether it is another than before.
-    pub(super) fn replace_preamble(&mut self, payload: &Bytes) -> bool {
-        if self.preamble.as_ref() == Some(payload) {
-            return false;
-        }
-        self.preamble = Some(payload.clone());
-        true
     }
 
     pub(super) fn abandon(&mut self, number: u64) {
