@@ -66,7 +66,7 @@ struct Incoming(Lanes, VecDeque<Bytes>);
 impl Lanes {
     fn new() -> Self {
         let ms = Duration::from_millis;
-        let measured = Measured { rtt: ms(20), least_rtt: ms(20), congestion_window: 100_000 };
+        let measured = Measured { rtt: ms(20), least_rtt: ms(20), congestion_window: 100_000, acks: 0 };
         Self(Arc::new(Mutex::new(Network {
             opened: Vec::new(),
             openable: usize::MAX,
@@ -367,21 +367,38 @@ async fn what_may_be_in_flight_follows_the_path() {
     let flow = open(&mut link, Priority::Priority);
     let ms = Duration::from_millis;
     let unsent = 16 << 10;
-    for (rtt, congestion_window, limit) in [
+    for (acks, rtt, congestion_window, limit) in [
         // 20 ms at least, and 50 ms more are accepted.
-        (ms(20), 100_000, 100_000),
-        (ms(70), 200_000, 200_000),
-        (ms(140), 200_000, 100_000),
-        (ms(7000), 200_000, 16 << 10),
-        (ms(20), u64::MAX, 16 << 20),
+        (1, ms(20), 100_000, 100_000),
+        (2, ms(70), 200_000, 200_000),
+        (3, ms(140), 200_000, 100_000),
+        (4, ms(7000), 200_000, 16 << 10),
+        (5, ms(20), u64::MAX, 16 << 20),
     ] {
-        lanes.change(|network| network.measured = Measured { rtt, least_rtt: ms(20), congestion_window });
+        lanes.change(|network| network.measured = Measured { rtt, least_rtt: ms(20), congestion_window, acks });
         write(&mut link, flow, 1, &payload(1));
         run(&mut link).await;
         assert_eq!(lanes.network().limit, limit + unsent, "{rtt:?}");
         assert_eq!((link.path().rtt, link.path().limit), (Some(rtt), limit));
         tokio::time::advance(rtt.max(ms(100))).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_on_which_nothing_is_acknowledged_is_given_little() {
+    let (mut link, lanes) = link();
+    let flow = open(&mut link, Priority::Priority);
+    let mut limits = Vec::new();
+    for acks in [1, 1, 1, 2] {
+        lanes.change(|network| network.measured.acks = acks);
+        write(&mut link, flow, 1, &payload(1));
+        run(&mut link).await;
+        limits.push(lanes.network().limit);
+        tokio::time::advance(Duration::from_millis(101)).await;
+    }
+    // At 20 ms a round trip, 140 ms are too long.
+    let usual = 100_000 + (16 << 10);
+    assert_eq!(limits, [usual, usual, 1200, usual]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -140,6 +140,8 @@ pub struct Measured {
     pub least_rtt: Duration,
     /// Bytes that congestion control lets be in flight.
     pub congestion_window: u64,
+    /// How many acknowledgements have come.
+    pub acks: u64,
 }
 
 /// Why a lane takes or gives no more.

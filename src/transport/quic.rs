@@ -212,10 +212,12 @@ impl StreamMux for Quic {
     }
 
     fn measure(&self) -> Measured {
+        let stats = self.connection.stats();
         Measured {
             rtt: self.connection.rtt(),
             least_rtt: self.connection.min_rtt(),
-            congestion_window: self.connection.stats().path.cwnd,
+            congestion_window: stats.path.cwnd,
+            acks: stats.frame_rx.acks,
         }
     }
 

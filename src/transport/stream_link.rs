@@ -52,6 +52,13 @@ const UNSENT: u64 = 16 << 10;
 /// No more than this may be in flight: 1 Gbit/s over 130 ms.
 const MAX_IN_FLIGHT: u64 = 16 << 20;
 
+/// Nothing is acknowledged for so long, and two round trips: the path is stuck. What is sent meanwhile would come when the path
+/// goes on, late and before what is live then. Outlasts the jitter of usual networks.
+const STUCK_AFTER: Duration = Duration::from_millis(100);
+
+/// What a transport may hold for a path that is stuck. It asks the peer by itself whether it goes on.
+const ONE_PACKET: u64 = 1200;
+
 /// How often the transport is asked what it has measured; on a longer path, once a round trip.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -136,7 +143,7 @@ impl<M: StreamMux> StreamLink<M> {
         loop {
             while let Some(transmit) = self.session.poll_transmit(now) {
                 if let Some(measured) = self.in_flight.is_due(now).then(|| self.mux.measure()) {
-                    self.mux.limit_in_flight(self.in_flight.measured(measured, now) + UNSENT);
+                    self.mux.limit_in_flight(self.in_flight.measured(measured, now));
                 }
                 self.carry_out(cx, transmit, now)?;
             }
@@ -155,6 +162,7 @@ impl<M: StreamMux> StreamLink<M> {
             LaneTransmit::Data { lane, fragment } => {
                 if let Some(sending) = self.sending.iter_mut().find(|sending| sending.id == lane) {
                     sending.pending = chunks(&fragment);
+                    self.in_flight.waiting_since.get_or_insert(now);
                     self.push(cx, lane, now)?;
                 }
                 Ok(())
@@ -321,6 +329,9 @@ struct InFlight {
     min: u64,
     max_additional_delay: Duration,
     stats: PathStats,
+    /// How many acknowledgements had come when it was measured last, and when something was written after that.
+    acks: u64,
+    waiting_since: Option<Instant>,
     /// When to ask again.
     due: Option<Instant>,
 }
@@ -328,16 +339,23 @@ struct InFlight {
 impl InFlight {
     fn new(config: &Config) -> Self {
         let stats = PathStats { limit: config.initial_in_flight, ..PathStats::default() };
-        Self { min: config.min_in_flight, max_additional_delay: config.max_additional_delay, stats, due: None }
+        Self {
+            min: config.min_in_flight,
+            max_additional_delay: config.max_additional_delay,
+            stats,
+            acks: 0,
+            waiting_since: None,
+            due: None,
+        }
     }
 
     fn is_due(&self, now: Instant) -> bool {
         self.due.is_none_or(|due| due <= now)
     }
 
-    /// Takes in what the transport has measured; gives the new limit.
+    /// Takes in what the transport has measured; gives what it may hold.
     fn measured(&mut self, measured: Measured, now: Instant) -> u64 {
-        let Measured { rtt, least_rtt, congestion_window } = measured;
+        let Measured { rtt, least_rtt, congestion_window, acks } = measured;
         let allowed = least_rtt + self.max_additional_delay;
         let limit = if rtt <= allowed {
             congestion_window
@@ -348,7 +366,16 @@ impl InFlight {
         self.stats.rtt = Some(rtt);
         self.stats.limit = limit.clamp(self.min.min(MAX_IN_FLIGHT), MAX_IN_FLIGHT);
         self.due = Some(now + rtt.max(MEASURE_INTERVAL));
-        self.stats.limit
+        if std::mem::replace(&mut self.acks, acks) != acks {
+            self.waiting_since = None;
+        }
+        let patience = STUCK_AFTER + 2 * rtt;
+        if self.waiting_since.is_none_or(|since| now.saturating_duration_since(since) <= patience) {
+            return self.stats.limit + UNSENT;
+        }
+        // It may be over at any time.
+        self.due = Some(now);
+        ONE_PACKET
     }
 }
 

@@ -14,6 +14,9 @@
 //! A limit that is not in use says nothing of the path any more, and would let all of it be sent into a peer that stops
 //! reading. So every few seconds it comes down to a little more than what was in flight meanwhile (as RFC 7661 has it for TCP).
 //!
+//! A path on which nothing is acknowledged carries nothing either: what is sent meanwhile comes when the path does again, late
+//! and before what is live then. So nothing is sent either, until something is acknowledged.
+//!
 //! A receiver acknowledges when a window's worth has come, so the last bytes that an acknowledgement covers are what it
 //! was sent for: their round trip has no waiting in it. Genuine senders measure from a probe's first byte and count that
 //! waiting, and take a path for slow on which little was sent; this one shrinks its limit only where queues are seen to grow.
@@ -39,6 +42,13 @@ const MAX_ACK_WINDOW: u64 = 32 << 10;
 /// How often the limit comes down to what is used of it: two groups of the usual length, whose key frames are what needs it.
 const USE_PERIOD: Duration = Duration::from_secs(4);
 
+/// Nothing is acknowledged for so long, and two round trips: the path is stuck. Outlasts the jitter of usual networks; if it
+/// was only that, what is held meanwhile would have waited behind it anyway.
+const STUCK_AFTER: Duration = Duration::from_millis(100);
+
+/// Taken for the round trip before it is measured: one over satellites.
+const UNKNOWN_RTT: Duration = Duration::from_millis(600);
+
 /// The limit is never above this: 1 Gbit/s over 130 ms.
 const MAX_LIMIT: u64 = 16 << 20;
 
@@ -52,6 +62,8 @@ pub(super) struct InFlight {
     /// Cumulative bytes of data messages, over all flows.
     sent: u64,
     acked: u64,
+    /// Since when something has been in flight and nothing was acknowledged.
+    waiting_since: Option<Instant>,
     /// The most that was in flight, and since when.
     used: u64,
     used_since: Option<Instant>,
@@ -85,6 +97,7 @@ impl InFlight {
             limit: initial_limit,
             sent: 0,
             acked: 0,
+            waiting_since: None,
             used: 0,
             used_since: None,
             probe: None,
@@ -94,8 +107,11 @@ impl InFlight {
     }
 
     /// Whether more may be sent; asked when there is something to send.
-    pub(super) fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self, now: Instant) -> bool {
         let room = self.sent - self.acked < self.limit;
+        if room && self.is_stuck(now) {
+            return false;
+        }
         if let Some(probe) = &mut self.probe {
             probe.limited |= !room;
         }
@@ -107,12 +123,14 @@ impl InFlight {
         let acked = self.acked;
         self.probe.get_or_insert(Probe { since: now, acked, position, least: None, limited: false });
         self.sent += len;
+        self.waiting_since.get_or_insert(now);
         self.used = self.used.max(self.sent - self.acked);
     }
 
     /// Notes acknowledged bytes, and the round trip of the last of them where it is known.
     pub(super) fn acked(&mut self, len: u64, rtt: Option<Duration>, now: Instant) {
         self.acked += len;
+        self.waiting_since = (self.sent > self.acked).then_some(now);
         let Some(probe) = &mut self.probe else { return };
         probe.least = probe.least.into_iter().chain(rtt).min();
         if let Some(least) = probe.least
@@ -135,6 +153,15 @@ impl InFlight {
 
     pub(super) fn path(&self) -> PathStats {
         PathStats { rtt: self.smoothed_rtt, in_flight: self.sent - self.acked, limit: self.limit }
+    }
+
+    /// Whether the peer should have acknowledged something, and long ago.
+    fn is_stuck(&self, now: Instant) -> bool {
+        // What it was asked to acknowledge at once. Less, some peers never do.
+        let due = self.min_limit.max(2 * self.ack_window());
+        let patience = STUCK_AFTER + 2 * self.smoothed_rtt.unwrap_or(UNKNOWN_RTT);
+        self.sent - self.acked >= due
+            && self.waiting_since.is_some_and(|since| now.saturating_duration_since(since) > patience)
     }
 
     fn sample(&mut self, probe: &Probe, rtt: Duration, now: Instant) {

@@ -103,7 +103,7 @@ impl Wire for Pipe {
             self.answer_bytes -= cost(&fragment);
             return Some(fragment);
         }
-        while !flows.schedule.is_empty() && self.in_flight.has_room() {
+        while !flows.schedule.is_empty() && self.in_flight.has_room(now) {
             let flow = flows.next_scheduled()?;
             let window = self.credits.get(flow).map_or(0, Credit::allowance);
             // At most the fragment size, which is a usize.

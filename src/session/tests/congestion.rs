@@ -70,6 +70,27 @@ fn the_round_trip_is_measured() {
 }
 
 #[test]
+fn nothing_is_sent_while_nothing_is_acknowledged() {
+    let mut pair = slow_line();
+    pair.left.link.rate = None;
+    let audio = open(&mut pair, Priority::Immediate);
+    let say = |pair: &mut Pair, times: usize| {
+        for _ in 0..times {
+            pair.left.session.flows().write(audio, filled(0, 400)).unwrap();
+            pair.run_for(20 * MS);
+        }
+        pair.left.sent.len()
+    };
+    say(&mut pair, 100);
+    pair.left.link.delay = 3000 * MS;
+    pair.left.session.flows().write(audio, filled(0, 40_000)).unwrap();
+    let stuck = say(&mut pair, 25);
+    assert_eq!(say(&mut pair, 100), stuck);
+    pair.left.link.delay = 40 * MS;
+    assert!(say(&mut pair, 100) > stuck + 100, "it goes on when something is acknowledged");
+}
+
+#[test]
 fn a_saturated_line_delays_audio_by_little_more_than_its_own_length() {
     let mut pair = slow_line();
     let video = open(&mut pair, Priority::Priority);
