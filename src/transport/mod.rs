@@ -18,6 +18,7 @@ use crate::wire::frame::Fragment;
 use crate::wire::lane::LaneCode;
 
 mod arrivals;
+mod congestion;
 #[cfg(test)]
 mod lane_tests;
 pub mod pipe_link;

@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | streams, flow control, application error codes | RFC 9000 §2–4, §20.2 |
-//! | congestion control | RFC 9002 §7, RFC 9438 (CUBIC) |
+//! | congestion control | RFC 9002 §7; [`super::congestion`] |
 //! | how often a peer that can acknowledges | draft-ietf-quic-ack-frequency |
 //!
 //! # What may wait in here
@@ -20,13 +20,13 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::congestion::CubicConfig;
 use quinn::{
     AckFrequencyConfig, Connection, ConnectionError, ReadError, RecvStream, SendStream, TransportConfig, VarInt,
     WriteError,
 };
 use serde::{Deserialize, Serialize};
 
+use super::congestion::Tolerant;
 use super::{LaneError, Measured, RecvLane, SendLane, StreamMux, TransportError, goodbye};
 use crate::session::link::CloseReason;
 use crate::wire::http3::code;
@@ -100,8 +100,6 @@ impl Config {
 
     /// What quinn runs a native connection with.
     pub fn native(&self) -> TransportConfig {
-        let mut congestion = CubicConfig::default();
-        congestion.initial_window(INITIAL_WINDOW);
         let mut acks = AckFrequencyConfig::default();
         acks.ack_eliciting_threshold(ACK_EVERY.into());
         let mut transport = TransportConfig::default();
@@ -115,7 +113,7 @@ impl Config {
             // A lane is written to once a frame: taking turns between lanes of one priority would only cut frames up.
             .send_fairness(false)
             .ack_frequency_config(Some(acks))
-            .congestion_controller_factory(Arc::new(congestion))
+            .congestion_controller_factory(Arc::new(Tolerant::new(INITIAL_WINDOW)))
             .keep_alive_interval(Some(self.keep_alive_interval))
             // Longer than 2^62 ms is for ever.
             .max_idle_timeout(self.idle_timeout.try_into().ok());
