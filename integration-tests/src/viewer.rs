@@ -96,6 +96,9 @@ pub struct Viewer {
     stream: u64,
     /// What we send on flows of their own, in the order in which those were opened.
     sends: Vec<Track>,
+    /// The last that was told by `onClock`.
+    clock_pair: Option<(u32, f64)>,
+    calls: u32,
 }
 
 impl Viewer {
@@ -160,6 +163,8 @@ impl Viewer {
             server_control: None,
             stream: 0,
             sends: Vec::new(),
+            clock_pair: None,
+            calls: 2,
         };
         viewer.converse(&format!("ws://{server}/{app}"), app, command, name).await?;
         Ok(viewer)
@@ -192,6 +197,11 @@ impl Viewer {
                             return Ok(Seen::Frame(Frame { track, kind: kind_of(track, body), timestamp, body }));
                         }
                         DATA => match &amf(body)?[..] {
+                            [Amf0Value::Utf8String(name), Amf0Value::Number(timestamp), Amf0Value::Number(clock)]
+                                if name == "onClock" =>
+                            {
+                                self.clock_pair = Some((*timestamp as u32, *clock));
+                            }
                             [Amf0Value::Utf8String(name), ..] => return Ok(Seen::Data(name.clone())),
                             values => bail!("a data message without a name: {values:?}"),
                         },
@@ -212,6 +222,27 @@ impl Viewer {
                 Event::Rejected { flow } => bail!("our flow {flow} was rejected"),
             }
         }
+    }
+
+    /// Asks for the gateway's clock: milliseconds since the Unix epoch. What comes before the answer is not seen by anybody.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn time(&mut self) -> Result<f64> {
+        self.calls += 1;
+        let call = f64::from(self.calls);
+        self.command(CONTROL, "time", call, vec![Amf0Value::Null])?;
+        self.carrier.flush().await?;
+        match self.result(call).await? {
+            Amf0Value::Number(clock) => Ok(clock),
+            value => bail!("time answered {value:?}"),
+        }
+    }
+
+    /// A frame's timestamp, and the gateway's clock when it came from the publisher: the last that was told, to who plays
+    /// with `clock=yes`.
+    pub fn clock_pair(&self) -> Option<(u32, f64)> {
+        self.clock_pair
     }
 
     /// Leaves in order.

@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | streams, flow control, application error codes | RFC 9000 §2–4, §20.2 |
-//! | congestion control | RFC 9002 §7; [`super::congestion`] |
+//! | congestion control | RFC 9002 §7, RFC 9438 (CUBIC), but for losses by chance |
 //! | how often a peer that can acknowledges | draft-ietf-quic-ack-frequency |
 //!
 //! # What may wait in here

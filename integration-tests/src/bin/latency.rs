@@ -6,7 +6,7 @@
 //!
 //! Links are namespaces and TUN devices: they need root. Without it only `loopback` is measured.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,11 +15,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use integration_tests::latency::profile::{Profile, profiles};
+use integration_tests::latency::results::{Entry, What};
 use integration_tests::latency::run::{LOOPBACK, Setup, run};
-use integration_tests::latency::way::Way;
-use integration_tests::latency::{machine, namespace, roles, table};
+use integration_tests::latency::way::{Carrier, Way};
+use integration_tests::latency::{deployment, machine, memory, namespace, report, results, roles, table};
 use integration_tests::process::built_gateway;
-use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -49,9 +49,24 @@ struct Arguments {
     /// TCP's congestion control on links: one that the kernel has. That of QUIC is quinn's CUBIC.
     #[arg(long, default_value = "cubic")]
     congestion: String,
+    /// A page of a deployment, https://host/watch/app/name, to measure instead: from the gateway to here.
+    #[arg(long)]
+    url: Option<String>,
+    /// What slow viewers cost in memory, beside a server without backpressure, instead of delays.
+    #[arg(long)]
+    memory: bool,
+    /// Results of earlier runs to report, instead of measuring.
+    #[arg(long, value_delimiter = ',')]
+    from: Vec<PathBuf>,
     /// Where to add the results, one JSON object a line.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Where to write them as a page with plots.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Where to write the plot of the delay on the link `step`.
+    #[arg(long)]
+    plot: Option<PathBuf>,
     /// The gateway's binary, when not the one beside this.
     #[arg(long)]
     gateway: Option<PathBuf>,
@@ -74,6 +89,8 @@ enum Role {
     Publisher { gateway: SocketAddr },
     #[command(hide = true)]
     Viewers { way: Way, gateway: SocketAddr, count: usize },
+    #[command(hide = true)]
+    Naive,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -86,23 +103,43 @@ async fn main() -> Result<()> {
             // Ends the viewers where they are.
             std::process::exit(0);
         }
+        Some(Role::Naive) => return memory::serve_naively().await,
         None => {}
     }
     let mut terminate = signal(SignalKind::terminate())?;
     // Whoever ends it, what it has laid is torn down with the future that holds it.
     tokio::select! {
-        measured = measure(&arguments) => measured,
+        measured = measure(&arguments) => return show(&arguments, &measured?),
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
         _ = terminate.recv() => bail!("terminated"),
     }
 }
 
-async fn measure(arguments: &Arguments) -> Result<()> {
+fn show(arguments: &Arguments, entries: &[Entry]) -> Result<()> {
+    if let Some(path) = &arguments.report {
+        fs::write(path, report::page(entries)).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &arguments.plot {
+        fs::write(path, report::course(entries, "step").svg()).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+async fn measure(arguments: &Arguments) -> Result<Vec<Entry>> {
+    if !arguments.from.is_empty() {
+        let entries = arguments.from.iter().map(|path| results::read(path)).collect::<Result<Vec<_>>>()?.concat();
+        println!("{}", table::HEAD);
+        results::delays(&entries).for_each(|outcome| println!("{}", table::line(outcome)));
+        return Ok(entries);
+    }
     if cfg!(debug_assertions) {
         eprintln!("a debug build: the numbers mean little, use --release");
     }
-    namespace::remove_leftovers();
     let ways = ways(arguments)?;
+    if let Some(url) = &arguments.url {
+        return measure_deployment(arguments, url, &ways).await.map(|()| Vec::new());
+    }
+    namespace::remove_leftovers();
     let links = links(arguments)?;
     let setup = Setup {
         gateway: match &arguments.gateway {
@@ -118,6 +155,24 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let open = |path| OpenOptions::new().append(true).create(true).open(path);
     let mut json = arguments.json.as_ref().map(open).transpose()?;
     let machine = machine::describe();
+    let mut entries = Vec::new();
+    let mut keep = |what| {
+        let entry = Entry { what, machine: machine.clone() };
+        if let Some(file) = &mut json {
+            writeln!(file, "{}", serde_json::to_string(&entry)?)?;
+        }
+        entries.push(entry);
+        anyhow::Ok(())
+    };
+    if arguments.memory {
+        let seen = memory::compare(&setup).await?;
+        let last = |kb: &[i64]| kb.last().copied().unwrap_or_default() as f64 / 1e3;
+        let [ours, naive] = [&seen.gateway_kb, &seen.naive_kb].map(|kb| last(kb));
+        println!("{} viewers at a third of the rate, after {} s:", seen.viewers, arguments.seconds);
+        println!("{ours:.1} MB more, {naive:.1} MB without backpressure");
+        keep(What::Memory(seen))?;
+        return Ok(entries);
+    }
     println!("{}", table::HEAD);
     for (n, link) in links.iter().enumerate() {
         for way in &ways {
@@ -127,11 +182,29 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             eprint!("\x1b[2K{} of {} links: {way}\r", n + 1, links.len());
             let outcome = run(&setup, *way, link.as_ref()).await.with_context(|| way.to_string())?;
             println!("{}", table::line(&outcome));
-            if let Some(file) = &mut json {
-                let mut line = serde_json::to_value(&outcome)?;
-                line["machine"] = json!(machine);
-                writeln!(file, "{line}")?;
+            keep(What::Delay(Box::new(outcome)))?;
+        }
+    }
+    Ok(entries)
+}
+
+async fn measure_deployment(arguments: &Arguments, url: &str, ways: &[Way]) -> Result<()> {
+    let (server, stream) = deployment::parse(url)?;
+    let length = Duration::from_secs(arguments.seconds);
+    for way in ways {
+        let Carrier::Flows(transport) = way.carrier else {
+            println!("{way}: without flows there is no clock");
+            continue;
+        };
+        match deployment::measure(server, transport, &stream, length).await {
+            Ok(seen) => {
+                let [p50, p95, p99, max] = [0.5, 0.95, 0.99, 1.0].map(|share| seen.percentile(share));
+                let (error, frames) = (seen.error_ms, seen.delays_ms.len());
+                println!(
+                    "{way:12} p50 {p50:.1}  p95 {p95:.1}  p99 {p99:.1}  max {max:.1} ms, ±{error:.1} ms, {frames} frames"
+                );
             }
+            Err(error) => println!("{way:12} {error:#}"),
         }
     }
     Ok(())

@@ -7,12 +7,17 @@
 //!
 //! All clocks are one: the machine's. Without a link everything is on loopback, and needs no root.
 
+pub mod chart;
+pub mod deployment;
 pub mod figures;
 pub mod line;
 pub mod machine;
+pub mod memory;
 pub mod namespace;
 pub mod profile;
 pub mod record;
+pub mod report;
+pub mod results;
 pub mod roles;
 pub mod run;
 pub mod table;

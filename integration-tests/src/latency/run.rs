@@ -73,6 +73,8 @@ pub struct Outcome {
     pub viewers: usize,
     /// Who decides how much may be in flight: TCP's of the system, or quinn's.
     pub congestion: String,
+    /// From when until when the link was another one, seconds since measuring began.
+    pub changed: Option<(f64, f64)>,
     /// Why there is nothing to say, or no more.
     pub trouble: Option<String>,
     /// What came of it.
@@ -142,6 +144,7 @@ pub async fn run(setup: &Setup, way: Way, profile: Option<&Profile>) -> Result<O
         seconds: setup.length.as_secs_f64(),
         viewers: setup.viewers,
         congestion: if way.is_udp() { "quinn cubic".to_owned() } else { format!("tcp {}", setup.congestion) },
+        changed: profile.and_then(|profile| Some((profile.then.first()?.0, profile.then.last()?.0))),
         trouble,
         wire_over_payload: Some(ratio).filter(|ratio| link.is_some() && ratio.is_finite()),
         packets_lost: link.as_ref().map(|_| lost),

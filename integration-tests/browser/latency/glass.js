@@ -1,0 +1,113 @@
+// @ts-check
+/**
+ * Glass to glass: from the clock when a picture is given to the encoder to the clock when a browser shows it.
+ *
+ *   HEADWATER_BIN=target/release/headwater node integration-tests/browser/latency/glass.js [--browsers chromium,firefox]
+ *     [--plays webtransport:webcodecs,rtwebsocket:mse] [--seconds 10]
+ *
+ * Prints a JSON object for each. Browser, encoder and gateway share a machine, and so a clock and its processors.
+ */
+
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+import { browser, end, firefox, gateway, until } from "../e2e/harness.js";
+import { HEIGHT, WIDTH, picture } from "./timecode.js";
+
+/** @typedef {import("node:test").TestContext} TestContext */
+/** @typedef {import("../e2e/harness.js").Page} Page */
+
+const FRAME_MS = 1000 / 30;
+
+const { values } = parseArgs({
+	options: {
+		browsers: { type: "string", default: "chromium" },
+		plays: { type: "string", default: "webtransport:webcodecs,rtwebsocket:webcodecs,rtwebsocket-stream:webcodecs,rtwebsocket:mse,websocket:mse" },
+		seconds: { type: "string", default: "10" },
+	},
+});
+
+/** What has to be ended, the newest first. @type {(() => unknown)[]} */
+const endings = [];
+const context = /** @type {TestContext} */ (/** @type {unknown} */ ({ after: (/** @type {() => unknown} */ ending) => endings.unshift(ending) }));
+try {
+	const running = await gateway(context, { hasUnified: true });
+	publish(`${running.rtmp}/live/glass`);
+	for (const name of values.browsers.split(",")) {
+		const open = name === "firefox" ? firefox : (/** @type {TestContext} */ test) => browser(test, { mayPlaySound: true });
+		const { page } = await open(context);
+		for (const play of values.plays.split(",")) {
+			const [transport, decode] = play.split(":");
+			const source = `https://${running.unified}/watch/live/glass?transport=${transport}&decode=${decode}`;
+			console.log(JSON.stringify({ kind: "glass", browser: name, transport, decode, ...(await measure(page, source)) }));
+		}
+	}
+} finally {
+	for (const ending of endings) await ending();
+}
+
+/**
+ * Encodes a clock for low delay.
+ *
+ * @param {string} url
+ */
+function publish(url) {
+	const input = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", `${WIDTH}x${HEIGHT}`, "-r", "30", "-i", "-"];
+	const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "30", "-b:v", "500k"];
+	// FFmpeg would look at the first five seconds of it before it begins.
+	const flags = ["-nostdin", "-loglevel", "error", "-fflags", "nobuffer", "-probesize", "32", "-analyzeduration", "0"];
+	const child = spawn("ffmpeg", [...flags, ...input, ...video, "-flush_packets", "1", "-f", "flv", url], { stdio: ["pipe", "inherit", "inherit"] });
+	const [start, stop] = [performance.now(), new AbortController()];
+	child.stdin.on("error", () => stop.abort());
+	endings.unshift(() => (stop.abort(), end(child)));
+	void (async () => {
+		for (let n = 0; !stop.signal.aborted; n++) {
+			await sleep(Math.max(0, start + n * FRAME_MS - performance.now()));
+			child.stdin.write(picture(Date.now()));
+		}
+	})();
+}
+
+/**
+ * Reads the clock from what the browser shows, each time that it paints.
+ *
+ * @param {Page} page
+ * @param {string} source
+ */
+async function measure(page, source) {
+	await page.goto(source);
+	await until(page, { state: "playing" });
+	await sleep(3000);
+	const code = readFileSync(fileURLToPath(new URL("timecode.js", import.meta.url)), "utf8").replaceAll(/^export /gm, "");
+	// The page forbids scripts that are not its own; a driver's may run. Both drivers pass text on as it is.
+	const script = `(async () => { ${code}
+		const root = document.querySelector("headwater-player").shadowRoot;
+		const canvas = document.createElement("canvas");
+		[canvas.width, canvas.height] = [WIDTH, 2 * SIDE];
+		const context = canvas.getContext("2d", { willReadFrequently: true });
+		const [delays, end] = [[], performance.now() + ${Number(values.seconds) * 1000}];
+		let [last, spoilt] = [-1, 0];
+		while (performance.now() < end) {
+			await new Promise(requestAnimationFrame);
+			const shown = root.querySelector(":is(canvas, video):not([hidden])");
+			const [width, height] = shown.tagName === "VIDEO" ? [shown.videoWidth, shown.videoHeight] : [shown.width, shown.height];
+			if (!width) continue;
+			context.drawImage(shown, 0, 0, width, height * 2 * SIDE / HEIGHT, 0, 0, WIDTH, 2 * SIDE);
+			const now = Date.now();
+			const time = read(context.getImageData(0, 0, WIDTH, 2 * SIDE).data);
+			if (time === undefined) { spoilt++; continue; }
+			if (time === last) continue;
+			last = time;
+			delays.push(((now % RANGE) - time + RANGE) % RANGE);
+		}
+		return JSON.stringify({ delays, spoilt, stats: document.querySelector("headwater-player").stats });
+	})()`;
+	const { delays, spoilt, stats } = JSON.parse(String(await /** @type {any} */ (page).evaluate(script)));
+	delays.sort((/** @type {number} */ a, /** @type {number} */ b) => a - b);
+	/** @param {number} share */
+	const at = (share) => delays[Math.min(delays.length - 1, Math.floor(delays.length * share))];
+	return { pictures: delays.length, spoilt, p50_ms: at(0.5), p95_ms: at(0.95), max_ms: at(1), target_ms: stats.targetMs, buffer_ms: stats.bufferMs, dropped: stats.framesDropped };
+}
