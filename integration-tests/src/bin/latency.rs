@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(about = "How late viewers are, by transport and by link")]
 struct Arguments {
-    /// Ways to the viewers: ws, wss, quic, wt, websocket, websocketstream, the last two with -tls as well; or all.
+    /// Ways to the viewers: ws, wss, quic, wt, each with -fmp4 as well; websocket, websocketstream, each with -tls; or all.
     #[arg(long, value_delimiter = ',', default_value = "ws,wss,quic,wt")]
     transports: Vec<String>,
     /// Ports: each transport's own, the one of everything, or both.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::time::{Instant, timeout};
 
-use crate::carrier::Dialer;
 use crate::transport::Transport;
 use crate::viewer::{PATIENCE, Seen, Viewer};
 
@@ -51,7 +50,7 @@ pub fn parse(url: &str) -> Result<(SocketAddr, String)> {
 /// When the stream can't be played, or the gateway does not tell its clock.
 pub async fn measure(server: SocketAddr, transport: Transport, stream: &str, length: Duration) -> Result<Deployment> {
     let asked = format!("{stream}?clock=yes");
-    let joining = Viewer::play_by(&Dialer::new(transport)?, server, &asked);
+    let joining = Viewer::play(server, transport, &asked);
     let mut viewer = timeout(PATIENCE, joining).await.context("no answer")??;
     // The gateway's clock when this one's was so, and half of the way there and back.
     let mut best: Option<(Instant, f64, Duration)> = None;
@@ -71,7 +70,7 @@ pub async fn measure(server: SocketAddr, transport: Transport, stream: &str, len
         let timestamp = match next {
             Seen::Frame(frame) => frame.timestamp,
             Seen::Ended(end) => anyhow::bail!("{end:?}"),
-            Seen::Status(_) | Seen::Data(_) | Seen::Gap(..) => continue,
+            _ => continue,
         };
         let now = clock + at.elapsed().as_secs_f64() * 1e3;
         if let Some((of, taken)) = viewer.clock_pair() {

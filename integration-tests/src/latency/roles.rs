@@ -94,6 +94,15 @@ async fn follow(way: Way, gateway: SocketAddr, seen: &mut Seen, joined: &watch::
         let received = monotonic();
         seen.frames.extend(stamp.map(|stamp| Frame { class, sent: stamp.sent, received, bytes }));
     };
+    let mut class = Class::Other;
+    let mut packaged = |message: &tlv::Message| match message {
+        tlv::Message::Keyframe(..) => class = Class::Key,
+        tlv::Message::Segment(segment) => {
+            add(std::mem::replace(&mut class, Class::Other), Stamp::find(segment), segment.len());
+        }
+        tlv::Message::Audio(segment) => add(Class::Audio, Stamp::find(segment), segment.len()),
+        tlv::Message::Init { .. } | tlv::Message::Metadata(_) => {}
+    };
     match way.carrier {
         Carrier::Flows(transport) => {
             let mut viewer = Viewer::play_by(&Dialer::new(transport)?, gateway, STREAM).await?;
@@ -105,25 +114,25 @@ async fn follow(way: Way, gateway: SocketAddr, seen: &mut Seen, joined: &watch::
                         add(class, of(frame.body), frame.body.len());
                     }
                     viewer::Seen::Ended(end) => bail!("{end:?}"),
-                    viewer::Seen::Packaged(_)
-                    | viewer::Seen::Status(_)
-                    | viewer::Seen::Data(_)
-                    | viewer::Seen::Gap(..) => {}
+                    _ => {}
+                }
+            }
+        }
+        Carrier::Packaged(transport) => {
+            let stream = format!("{STREAM}?format=fmp4");
+            let mut viewer = Viewer::play_by(&Dialer::new(transport)?, gateway, &stream).await?;
+            loop {
+                match viewer.next().await? {
+                    viewer::Seen::Packaged(messages) => messages.iter().for_each(&mut packaged),
+                    viewer::Seen::Ended(end) => bail!("{end:?}"),
+                    _ => {}
                 }
             }
         }
         Carrier::Tlv(dialect, is_encrypted) => {
             let mut viewer = tlv::Viewer::play_over(gateway, is_encrypted, dialect, STREAM).await?;
-            let mut class = Class::Other;
             loop {
-                match viewer.next().await? {
-                    tlv::Message::Keyframe(..) => class = Class::Key,
-                    tlv::Message::Segment(segment) => {
-                        add(std::mem::replace(&mut class, Class::Other), Stamp::find(&segment), segment.len());
-                    }
-                    tlv::Message::Audio(segment) => add(Class::Audio, Stamp::find(&segment), segment.len()),
-                    tlv::Message::Init { .. } | tlv::Message::Metadata(_) => {}
-                }
+                packaged(&viewer.next().await?);
             }
         }
     }

@@ -143,7 +143,7 @@ pub async fn run(setup: &Setup, way: Way, profile: Option<&Profile>) -> Result<O
         seed: setup.seed,
         seconds: setup.length.as_secs_f64(),
         viewers: setup.viewers,
-        congestion: if way.is_udp() { "quinn cubic".to_owned() } else { format!("tcp {}", setup.congestion) },
+        congestion: if way.is_udp() { "quinn, tolerant cubic".to_owned() } else { format!("tcp {}", setup.congestion) },
         changed: profile.and_then(|profile| Some((profile.then.first()?.0, profile.then.last()?.0))),
         trouble,
         wire_over_payload: Some(ratio).filter(|ratio| link.is_some() && ratio.is_finite()),
@@ -167,7 +167,7 @@ impl Gateway {
             let gateway = GatewayProcess::start(binary, folder).await?;
             let viewers = match way.carrier {
                 _ if way.unified => gateway.unified,
-                Carrier::Flows(transport) => gateway.address(transport),
+                Carrier::Flows(transport) | Carrier::Packaged(transport) => gateway.address(transport),
                 Carrier::Tlv(..) => gateway.websocket,
             };
             return Ok(Self { process: gateway.process, rtmp: gateway.rtmp, viewers });
@@ -179,9 +179,9 @@ impl Gateway {
         let process = Process::start(&mut command)?;
         let port = match way.carrier {
             _ if way.unified => 443,
-            Carrier::Flows(Transport::Quic) => 4444,
-            Carrier::Flows(Transport::WebTransport) => 4443,
-            Carrier::Flows(Transport::Ws | Transport::Wss) | Carrier::Tlv(..) => 4446,
+            Carrier::Flows(Transport::Quic) | Carrier::Packaged(Transport::Quic) => 4444,
+            Carrier::Flows(Transport::WebTransport) | Carrier::Packaged(Transport::WebTransport) => 4443,
+            _ => 4446,
         };
         Ok(Self { process, rtmp: (Ipv4Addr::LOCALHOST, 1935).into(), viewers: (GATEWAY, port).into() })
     }

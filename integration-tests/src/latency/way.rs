@@ -11,6 +11,8 @@ use crate::transport::Transport;
 pub enum Carrier {
     /// Flows, raw.
     Flows(Transport),
+    /// Flows, fragmented MP4.
+    Packaged(Transport),
     /// Fragmented MP4 without flows, over TLS or not.
     Tlv(Dialect, bool),
 }
@@ -25,11 +27,15 @@ pub struct Way {
 }
 
 /// Names on the command line, and in the results.
-const NAMES: [(&str, Carrier); 8] = [
+const NAMES: [(&str, Carrier); 12] = [
     ("ws", Carrier::Flows(Transport::Ws)),
     ("wss", Carrier::Flows(Transport::Wss)),
     ("quic", Carrier::Flows(Transport::Quic)),
     ("wt", Carrier::Flows(Transport::WebTransport)),
+    ("ws-fmp4", Carrier::Packaged(Transport::Ws)),
+    ("wss-fmp4", Carrier::Packaged(Transport::Wss)),
+    ("quic-fmp4", Carrier::Packaged(Transport::Quic)),
+    ("wt-fmp4", Carrier::Packaged(Transport::WebTransport)),
     ("websocket", Carrier::Tlv(Dialect::Acknowledged, false)),
     ("websocket-tls", Carrier::Tlv(Dialect::Acknowledged, true)),
     ("websocketstream", Carrier::Tlv(Dialect::Stream, false)),
@@ -47,9 +53,11 @@ impl Way {
     /// The name of what the stream is carried by, in the transports' table.
     pub fn transport(self) -> &'static str {
         match self.carrier {
-            Carrier::Flows(Transport::Ws | Transport::Wss) => "rtwebsocket",
-            Carrier::Flows(Transport::Quic) => "quic",
-            Carrier::Flows(Transport::WebTransport) => "webtransport",
+            Carrier::Flows(transport) | Carrier::Packaged(transport) => match transport {
+                Transport::Ws | Transport::Wss => "rtwebsocket",
+                Transport::Quic => "quic",
+                Transport::WebTransport => "webtransport",
+            },
             Carrier::Tlv(Dialect::Stream, _) => "websocketstream",
             Carrier::Tlv(Dialect::Acknowledged | Dialect::Silent, _) => "websocket",
         }
@@ -57,20 +65,23 @@ impl Way {
 
     /// Whether it is encrypted.
     pub fn is_encrypted(self) -> bool {
-        !matches!(self.carrier, Carrier::Flows(Transport::Ws) | Carrier::Tlv(_, false))
+        match self.carrier {
+            Carrier::Flows(transport) | Carrier::Packaged(transport) => transport != Transport::Ws,
+            Carrier::Tlv(_, is_encrypted) => is_encrypted,
+        }
     }
 
     /// The format in which the stream comes.
     pub fn format(self) -> &'static str {
         match self.carrier {
             Carrier::Flows(_) => "raw",
-            Carrier::Tlv(..) => "fmp4",
+            Carrier::Packaged(_) | Carrier::Tlv(..) => "fmp4",
         }
     }
 
     /// Whether it runs over UDP.
     pub fn is_udp(self) -> bool {
-        matches!(self.carrier, Carrier::Flows(Transport::Quic | Transport::WebTransport))
+        matches!(self.transport(), "quic" | "webtransport")
     }
 
     /// Whether it works between two machines: the port of everything speaks in the clear with its own alone.
