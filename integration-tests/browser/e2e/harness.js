@@ -42,7 +42,7 @@ export const PATIENCE_MS = 30_000;
 export async function gateway(test, { websocket = 0, hasUnified = false } = {}) {
 	// It keeps its development certificate where it runs.
 	const folder = mkdtempSync(join(tmpdir(), "headwater-"));
-	const settings = ["rtmp", "quic", "webtransport"].map((port) => `${port}.address=127.0.0.1:0`);
+	const settings = ["rtmp", "quic", "webtransport", "admin"].map((port) => `${port}.address=127.0.0.1:0`);
 	settings.push(`websocket.address=127.0.0.1:${websocket}`, "webtransport.fmp4_address=127.0.0.1:0");
 	if (hasUnified) settings.push("unified.address=127.0.0.1:0");
 	const child = spawn(binary(), ["serve", ...settings.flatMap((setting) => ["--set", setting])], {
