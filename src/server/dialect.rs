@@ -7,7 +7,8 @@
 //! | any | `rtwebsocket` | RTWebSocket |
 //! | any other | none | RTWebSocket: genuine clients offer none |
 //!
-//! A query behind the name is that of a `play` command.
+//! A query behind the name is that of a `play` command. Either of app and name may have more than one part: what is played is
+//! all of them joined, wherever the one ends and the other begins.
 
 use std::fmt;
 
@@ -112,7 +113,7 @@ fn playing(request: &Parts, stream: &str, acknowledged: bool) -> Result<Request,
     // The later of two wishes wins.
     let query = request.uri.query().unwrap_or_default();
     let name = format!("{}?{query}&format=fmp4", percent_decode(name));
-    Ok(Request { app: app.to_owned(), name, acknowledged })
+    Ok(Request { app: percent_decode(app).into_owned(), name, acknowledged })
 }
 
 fn bad_request(reason: &'static str) -> Refusal {
@@ -172,6 +173,14 @@ mod tests {
             panic!("another dialect");
         };
         assert_eq!((&*request.app, &*request.name), ("live", "a/b c?videoLifetime=1&format=raw&format=fmp4"));
+    }
+
+    #[test]
+    fn an_app_of_several_parts_is_found_and_both_may_be_encoded() {
+        for path in ["/ws/live/inst/a/b", "/ws/l%69ve/inst/%61/b", "/ws/live%2finst/a/b"] {
+            let stream = dialect(path, None).unwrap().stream();
+            assert_eq!(stream, StreamPath::new("live/inst", "a/b").ok(), "{path}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 
-import { browser, firefox, gateway, PATIENCE_MS, publisher, requirePrograms } from "./harness.js";
+import { Decode, Transport } from "../../../player/names.js";
+import { browser, firefox, gateway, PATIENCE_MS, publisher, requirePrograms, stats, until } from "./harness.js";
 
 const options = { timeout: 4 * PATIENCE_MS };
 /** How long is played, in seconds. */
@@ -136,4 +137,31 @@ for (const [name, open] of /** @type {const} */ ([
 			assert.ok(shown > SECONDS * 10, `${shown} frames shown in ${SECONDS} s`);
 		});
 	}
+}
+
+for (const transport of [Transport.RTWEBSOCKET, Transport.WEBSOCKET]) {
+	test(`over ${transport} a paused player goes on with what is live, and follows a publisher that returns with another configuration`, options, async (test) => {
+		const { rtmp, http } = await gateway(test);
+		const first = publisher(test, `${rtmp}/live/test`);
+		const { page, errors } = await browser(test, { mayPlaySound: true });
+		await page.goto(`${http}/watch/live/test?transport=${transport}&decode=${Decode.MSE}`);
+		await playsOn();
+		await page.getByRole("button", { name: "Pause" }).click();
+		await until(page, { state: "paused", audioLeads: false });
+		await page.getByRole("button", { name: "Start" }).click();
+		await playsOn();
+		await first.kill();
+		await until(page, { state: "waiting" });
+		// Of another profile, which has such frames.
+		publisher(test, `${rtmp}/live/test`, { bFrames: true });
+		await playsOn();
+		assert.deepEqual(errors, []);
+
+		async function playsOn() {
+			const { framesShown = 0, audioSeconds = 0 } = await stats(page);
+			await until(page, { state: "playing", transport, decode: Decode.MSE, framesShown: framesShown + 30, audioSeconds: audioSeconds + 1, audioLeads: true });
+			const { delayMs = Infinity } = await stats(page);
+			assert.ok(delayMs < 1000, `${delayMs} ms behind`);
+		}
+	});
 }
