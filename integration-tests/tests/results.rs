@@ -1,0 +1,48 @@
+//! The figures in the README are those of the results that are kept.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+fn file(path: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", path].iter().collect()
+}
+
+/// The rows of the README's table whose head begins so.
+fn table(head: &str) -> Vec<String> {
+    let readme = fs::read_to_string(file("README.md")).expect("it is there");
+    let lines = readme.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+    lines.take_while(|line| line.starts_with('|')).map(str::to_owned).collect()
+}
+
+#[test]
+fn costs_are_those_that_were_measured() {
+    let lines = fs::read_to_string(file("integration-tests/results/fanout.jsonl")).unwrap();
+    let mut rows: Vec<String> = lines.lines().map(|line| row(&serde_json::from_str(line).unwrap())).collect();
+    let mut shown = table("| at 2.65 Mbit/s |");
+    // In an order of its own.
+    rows.sort();
+    shown.sort();
+    assert!(!rows.is_empty());
+    assert_eq!(shown, rows);
+}
+
+fn row(line: &Value) -> String {
+    let number = |name: &str| line[name].as_f64().expect("a number");
+    let (name, is_ours) = match line["transport"].as_str().expect("a name") {
+        "tcp" => ("raw TCP, a write a frame".to_owned(), false),
+        "bare-quic-groups" => ("bare quinn, a stream a group".to_owned(), false),
+        transport => (format!("**Headwater** {transport}"), true),
+    };
+    let join = if is_ours { format!("{:.1}", number("join_ms_p50")) } else { "–".to_owned() };
+    format!(
+        "| {name} | {} | {:.2} | {:.1} | {:.1} / {:.1} | {} | {join} |",
+        number("viewers"),
+        number("cpu_ms_per_viewer_second"),
+        number("rss_kb_per_viewer"),
+        number("delay_ms_p50"),
+        number("delay_ms_p99"),
+        number("frames_lost"),
+    )
+}
