@@ -184,7 +184,7 @@ impl Gateway {
         let (publishers, viewers) = (ingest::Metrics::default(), delivery::Metrics::default());
         let authority = Authority::new(&config.authority, config.limits.of_authority())?;
         let verdicts = Arc::<Verdicts>::default();
-        let figures = telemetry::figures(&registry, &publishers, &viewers, &verdicts);
+        let figures = telemetry::figures(&registry, &publishers, &viewers, &authority, &verdicts);
         let orders = mpsc::channel(MAX_ORDERS);
         let (standing, stands) = watch::channel(Standing::Starting);
         let office = Office {

@@ -7,6 +7,7 @@
 //! | `headwater_received_frames` | counter | | Messages that came from publishers |
 //! | `headwater_publishers_refused` | counter | | Publishers refused since another one had the path |
 //! | `headwater_rtmp_ended` | counter | `reason`: left, lost, misbehaved, codec, silent, replaced | RTMP connections that are here no longer, by why |
+//! | `headwater_denied` | counter | `reason` | Wishes to publish or view that were denied |
 //! | `headwater_viewers` | gauge | `transport` | Viewers connected now |
 //! | `headwater_viewers_ended` | counter | `reason`: left, lost, misbehaved, silent, cut_off, shutdown | Viewers that are here no longer, by why |
 //! | `headwater_sent_bytes` | counter | `transport` | Bytes of messages given to viewers' transports, framing not counted |
@@ -27,6 +28,7 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+use crate::authority::Authority;
 use crate::server::verdicts::Verdicts;
 use crate::{broadcast, delivery, ingest};
 
@@ -54,7 +56,8 @@ pub enum Format {
 /// (default `info`). Later calls do nothing.
 pub fn log_to_stderr(config: &Config) {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that can't be written is nothing to say on standard error, which is the log.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     let _ = match config.format {
         Format::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
         Format::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
@@ -66,12 +69,14 @@ pub fn figures(
     streams: &broadcast::Registry,
     publishers: &ingest::Metrics,
     viewers: &delivery::Metrics,
+    authority: &Authority,
     verdicts: &Arc<Verdicts>,
 ) -> Registry {
     let mut registry = Registry::with_prefix("headwater");
     streams.register(&mut registry);
     publishers.register(&mut registry);
     viewers.register(&mut registry);
+    registry.register_collector(Box::new(authority.clone()));
     registry.register_collector(Box::new(Arc::clone(verdicts)));
     registry
 }

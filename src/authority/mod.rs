@@ -18,6 +18,7 @@ mod ask;
 mod config;
 mod hook;
 mod limits;
+mod metrics;
 mod pattern;
 mod policy;
 mod secret;
