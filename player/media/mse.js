@@ -60,6 +60,8 @@ export class MsePlayer {
 	#askedAt = -Infinity;
 	#offset = 0;
 	#framesShown = 0;
+	/** What asks for the next frame. */
+	#frameWatch = 0;
 
 	#underruns = 0;
 	#secondsHeard = 0;
@@ -79,6 +81,8 @@ export class MsePlayer {
 		const interval = setInterval(() => this.#steer(performance.now()), STEER_INTERVAL_MS);
 		this.#life.signal.addEventListener("abort", () => clearInterval(interval), { once: true });
 		this.#watchFrames();
+		// Browsers may forget who asked when another source takes the place of the old.
+		video.addEventListener("loadeddata", () => this.#watchFrames(), options);
 	}
 
 	/**
@@ -321,14 +325,16 @@ export class MsePlayer {
 	}
 
 	#watchFrames(before = 0) {
-		this.#video.requestVideoFrameCallback?.((now, { mediaTime, expectedDisplayTime, presentedFrames }) => {
+		const video = this.#video;
+		video.cancelVideoFrameCallback?.(this.#frameWatch);
+		this.#frameWatch = video.requestVideoFrameCallback?.((now, { mediaTime, expectedDisplayTime, presentedFrames }) => {
 			if (this.#life.signal.aborted) return;
 			// The browser counts anew with each source, and calls less often than it shows.
 			this.#framesShown += presentedFrames > before ? presentedFrames - before : 1;
 			// The clock goes on until the frame is on the screen.
 			if (this.#started && !this.#video.seeking) this.#skew.handleShown(this.#position + (expectedDisplayTime - now) * this.#video.playbackRate, mediaTime * 1000);
 			this.#watchFrames(presentedFrames);
-		});
+		}) ?? 0;
 	}
 
 	get #isHeard() {
