@@ -16,6 +16,7 @@ import { decodeUnit } from "./media/flv.js";
 import { Format } from "./names.js";
 import { Ping } from "./session/ping.js";
 import { FlowSync } from "./session/sync.js";
+import { TOKEN } from "./source.js";
 import { isObject } from "./wire/amf0.js";
 import { Command, MessageType, Status, decodeFlowSync, decodeMessage, decodeMetadata, decodeValues, encodeCommand, encodeMetadata } from "./wire/tc.js";
 import { decodeFlowMetadata, decodeTlv } from "./wire/tlv.js";
@@ -89,8 +90,9 @@ export class Conversation {
 	start() {
 		this.#state = "connecting";
 		this.#control = this.#session.open(encodeMetadata(CONTROL_STREAM));
-		const { app, url } = this.#source;
-		this.#control.write(encodeCommand(Command.CONNECT, CONNECT_TRANSACTION, { app, tcUrl: url, objectEncoding: 0 }));
+		const { app, url, token } = this.#source;
+		const credential = token ? { [TOKEN]: token } : {};
+		this.#control.write(encodeCommand(Command.CONNECT, CONNECT_TRANSACTION, { app, tcUrl: url, objectEncoding: 0, ...credential }));
 	}
 
 	/**

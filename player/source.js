@@ -1,15 +1,19 @@
 // @ts-check
 /**
- * Where a stream is watched: the WebSocket, the application and the stream's name.
+ * Where a stream is watched: the WebSocket, the application, the stream's name, and the credential, which goes nowhere but to
+ * the gateway, in a message where the transport has such.
  *
- * @typedef {{ url: string, app: string, name: string }} Source
+ * @typedef {{ url: string, app: string, name: string, token?: string }} Source
  */
+
+/** What the credential is called in queries and in `connect`. */
+export const TOKEN = "token";
 
 const PAGES = /^\/(?:watch|embed)(?=\/)/;
 
 /**
  * Reads the address of a stream: `/watch/app/name`, `/app/name`, or either as a full `http(s)` or `ws(s)` URL. The name is the
- * last part of the path, with the query; the application is what comes before it.
+ * last part of the path, with the query; the application is what comes before it. A `token` of the query is the credential.
  *
  * @param {string} text
  * @param {string} base what a relative address is relative to
@@ -24,7 +28,10 @@ export function parseSource(text, base) {
 	const name = parts.pop();
 	if (!name || parts.length === 0) return undefined;
 	const app = parts.join("/");
-	return { url: `${protocol}//${url.host}/${app}`, app: decode(app), name: decode(name) + url.search };
+	const token = url.searchParams.get(TOKEN);
+	if (token !== null) url.searchParams.delete(TOKEN);
+	const source = { url: `${protocol}//${url.host}/${app}`, app: decode(app), name: decode(name) + url.search };
+	return token ? { ...source, token } : source;
 }
 
 /** @param {string} text */

@@ -7,6 +7,7 @@
  */
 
 import { decodeStatus } from "../conversation.js";
+import { TOKEN } from "../source.js";
 import { decodeTlv, encodeAcknowledgement } from "../wire/tlv.js";
 
 /** Subprotocol of the dialect that is paced by the transport. */
@@ -158,10 +159,12 @@ export class TlvLink {
  *
  * @param {import("../source.js").Source} source
  */
-export function streamAddress({ url, name }) {
+export function streamAddress({ url, name, token }) {
 	const address = new URL(url);
 	const end = name.includes("?") ? name.indexOf("?") : name.length;
 	address.pathname = `/ws${address.pathname}/${encodeURIComponent(name.slice(0, end))}`;
 	address.search = name.slice(end);
+	// Such a client says nothing but its address.
+	if (token) address.searchParams.set(TOKEN, token);
 	return address.href;
 }

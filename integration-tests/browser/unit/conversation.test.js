@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Conversation } from "../../../player/conversation.js";
+import { parseSource } from "../../../player/source.js";
 import { SILENCE_MS } from "../../../player/session/ping.js";
 import { PipeSession } from "../../../player/session/pipe/session.js";
 import { decodeFrame, encodeFrame } from "../../../player/wire/frame.js";
@@ -29,10 +30,11 @@ class Talk {
 	/**
 	 * @param {PipeSession} [session]
 	 * @param {string} [format]
+	 * @param {import("../../../player/source.js").Source} [source]
 	 */
-	constructor(session = new PipeSession(0, { pingIntervalMs: Infinity }), format) {
+	constructor(session = new PipeSession(0, { pingIntervalMs: Infinity }), format, source = SOURCE) {
 		this.session = session;
-		this.conversation = new Conversation(session, SOURCE, format);
+		this.conversation = new Conversation(session, source, format);
 	}
 
 	start() {
@@ -136,6 +138,19 @@ test("connect, createStream and play follow each other", () => {
 	assert.deepEqual(plain(talk.said.at(-1)), ["createStream", 2, null]);
 	talk.command(CONTROL, "_result", 2, null, 7);
 	assert.deepEqual(plain(talk.said.slice(-2)), [{ opens: 7, answers: CONTROL }, ["play", 0, null, "test?x=1"]]);
+});
+
+test("a credential goes with connect and nowhere else", () => {
+	const talk = new Talk(undefined, undefined, { ...SOURCE, token: "secret" }).start();
+	assert.equal(plain(talk.said)[1][2].token, "secret");
+	talk.command(CONTROL, "_result", 1, null, { code: "NetConnection.Connect.Success" });
+	talk.command(CONTROL, "_result", 2, null, 7);
+	assert.ok(!JSON.stringify(plain(talk.said.slice(2))).includes("secret"));
+});
+
+test("an address's credential is no part of the name", () => {
+	const source = parseSource("/watch/live/film?token=a%2Fb&x=1", "http://host:4446/");
+	assert.deepEqual(source, { url: "ws://host:4446/live", app: "live", name: "film?x=1", token: "a/b" });
 });
 
 test("Play.Start carries the target delay", () => {

@@ -104,6 +104,7 @@ class Talk {
 test("a stream without flows is at its path", () => {
 	assert.equal(streamAddress({ url: "wss://h:1/live", app: "live", name: "a b?x=1" }), "wss://h:1/ws/live/a%20b?x=1");
 	assert.equal(streamAddress({ url: "ws://h/live", app: "live", name: "n" }), "ws://h/ws/live/n");
+	assert.equal(streamAddress({ url: "ws://h/live", app: "live", name: "n", token: "a&b" }), "ws://h/ws/live/n?token=a%26b");
 });
 
 test("what the gateway says without flows is what it says with them", () => {
