@@ -175,14 +175,15 @@ impl Gateway {
         }
         let ports = ports.into_iter().map(|(_, port, listener, _)| (port, listener)).collect();
         let registry = Registry::with_rules(config.delivery.cache.clone(), config.rtmp.publisher_rules());
+        let authority = Authority::new(&config.authority, config.limits.of_authority())?;
         let site = http::Site {
             registry: registry.clone(),
+            authority: authority.clone(),
             certificates: Arc::clone(&certificates),
             webtransport: addresses.webtransport_offers(),
             clock,
         };
         let (publishers, viewers) = (ingest::Metrics::default(), delivery::Metrics::default());
-        let authority = Authority::new(&config.authority, config.limits.of_authority())?;
         let verdicts = Arc::<Verdicts>::default();
         let figures = telemetry::figures(&registry, &publishers, &viewers, &authority, &verdicts);
         let orders = mpsc::channel(MAX_ORDERS);

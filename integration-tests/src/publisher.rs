@@ -37,6 +37,14 @@ impl Publisher {
         Self::start_on(connect(server).await?, "rtmp", server, stream, live).await
     }
 
+    /// The same over a connection that is there already.
+    ///
+    /// # Errors
+    /// As [`Publisher::start`].
+    pub async fn start_over(socket: TcpStream, server: SocketAddr, stream: &str, live: Live) -> Result<Self> {
+        Self::start_on(socket, "rtmp", server, stream, live).await
+    }
+
     /// The same as RTMPS, any certificate believed.
     ///
     /// # Errors

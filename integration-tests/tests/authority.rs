@@ -316,6 +316,19 @@ async fn a_token_that_expires_ends_what_it_has_granted_within_a_second() -> Resu
 }
 
 #[tokio::test]
+async fn streams_that_are_not_for_everybody_are_told_to_whom_they_are_for() -> Result<()> {
+    let gateway = closed().await?;
+    let key = Secret::new(STUDIO.into());
+    let _publisher = Entrance::Rtmp.enter(&gateway, Some(&key), 7).await?.context("refused")?;
+    let token = State::Right.token(Action::View, "a").context("no token")?;
+    for (query, is_told) in [(String::new(), false), (format!("?token={}", token.reveal()), true)] {
+        let told = over_http1(gateway.unified, &format!("/api/v1/streams{query}")).await?.2;
+        ensure!(String::from_utf8_lossy(&told).contains("film-7") == is_told, "{told:?}");
+    }
+    gateway.stop().await
+}
+
+#[tokio::test]
 async fn a_key_that_stays_the_same_publishes_from_a_stream_key_and_from_the_server_s_address() -> Result<()> {
     let gateway = closed().await?;
     let key = Secret::new(STUDIO.into());

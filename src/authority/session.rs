@@ -326,16 +326,24 @@ impl Authority {
         }
     }
 
-    /// Decides about a wish without taking room for it. What the hook alone knows is denied: [`Denial::Unanswered`].
+    /// Decides about a claim without taking room for it. What the hook alone knows is denied: [`Denial::Unanswered`].
     ///
     /// # Errors
     /// [`Denial`].
     pub fn decide(&self, claim: &Claim<'_>, now: SystemTime) -> Result<Basis, Denial> {
         match self.decision(claim, now) {
             Decision::Granted(basis) => Ok(basis),
-            Decision::Denied(denial) => Err(denial),
+            Decision::Denied(denial) => {
+                self.denied(claim.address, &denial, now);
+                Err(denial)
+            }
             Decision::Unknown => Err(Denial::Unanswered),
         }
+    }
+
+    /// Whether somebody may be told that there is such a stream: whoever may view it. What the hook alone knows is told to nobody.
+    pub fn may_know(&self, claim: &Claim<'_>, now: SystemTime) -> bool {
+        matches!(self.decision(claim, now), Decision::Granted(_))
     }
 
     fn decision(&self, claim: &Claim<'_>, now: SystemTime) -> Decision {

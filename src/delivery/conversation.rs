@@ -15,15 +15,16 @@
 //!                                  ◀─       G1… TC n, answers Fc (not F1): data, audio, video
 //! ```
 
+mod permission;
+
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::info;
 
+use self::permission::{TOKEN, Waiting, Wanted, credential};
 use super::Config;
 use super::error::Over;
 use super::formats::Format;
@@ -31,14 +32,14 @@ use super::outlet::lasting;
 use super::play::{Request, Stream};
 use super::publish::{self, Publication, Rejection, is_media};
 use super::query::Query;
-use crate::authority::{Action, Asking, Denial, Grant, Secret, Visitor, Wish};
+use crate::authority::{Action, Grant, Secret, Visitor};
 use crate::broadcast::{Item, Registry, StreamPath};
 use crate::clock::Epoch;
 use crate::session::error::WriteError;
 use crate::session::{Event, Flows, Priority, RecvFlow, SendFlow};
 use crate::wire::amf0::Value;
 use crate::wire::query;
-use crate::wire::tc::{Command, Content, FlowMetadata, Info, Message, Status, StreamId, UserControl};
+use crate::wire::tc::{Command, Content, FlowMetadata, Info, Message, Status, StreamId};
 
 /// Most message streams of one viewer at a time. Genuine clients make one; each is a place in a broadcast.
 const MAX_STREAMS: usize = 8;
@@ -52,12 +53,6 @@ const MAX_STREAM_FLOWS: usize = 8;
 /// Most bytes of answers on the control flow that wait to be sent: a thousand. Stops floods of calls whose answers are not
 /// read, or not acknowledged, from filling memory.
 const MAX_UNREAD: usize = 64 << 10;
-
-/// What a credential is called, wherever a client may name it.
-const TOKEN: &str = "token";
-
-/// How often a client may ask for what it is denied. Stops guesses that cost no connection each.
-const MAX_DENIALS: u32 = 3;
 
 /// Unacknowledged bytes allowed on a flow of the viewer's. It sends commands; genuine clients start with this many.
 const WINDOW: u64 = 65536;
@@ -93,23 +88,6 @@ struct Control {
     app: Option<String>,
     /// What came with `connect`.
     credential: Option<Secret>,
-}
-
-/// Somebody who waits for an answer.
-#[derive(Debug)]
-struct Waiting {
-    asking: Asking,
-    wanted: Wanted,
-}
-
-#[derive(Debug)]
-enum Wanted {
-    Play(Request),
-    Publish {
-        path: StreamPath,
-        /// Its name in the client's words.
-        name: String,
-    },
 }
 
 impl<'a> Conversation<'a> {
@@ -195,75 +173,6 @@ impl<'a> Conversation<'a> {
     /// What is played, the first of several.
     pub(super) fn plays(&self) -> Option<&StreamPath> {
         self.streams.values().find_map(|stream| stream.path())
-    }
-
-    /// What any stream's client is answered, or the task is woken when there is an answer.
-    pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<(StreamId, Result<Grant, Denial>)> {
-        for (&id, waiting) in &mut self.waiting {
-            if let Poll::Ready(answer) = Pin::new(&mut waiting.asking).poll(context) {
-                return Poll::Ready((id, answer));
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Takes in what a stream's client is answered.
-    ///
-    /// # Errors
-    /// [`Over`]: close the link.
-    pub(super) fn handle_answer(
-        &mut self,
-        flows: &mut Flows,
-        id: StreamId,
-        answer: Result<Grant, Denial>,
-        now: Instant,
-    ) -> Result<(), Over> {
-        let Some(waiting) = self.waiting.remove(&id) else { return Ok(()) };
-        match (answer, waiting.wanted) {
-            (Ok(grant), Wanted::Play(request)) => {
-                let (Some(stream), Some(control)) = (self.streams.get_mut(&id), &self.control) else { return Ok(()) };
-                control.write(flows, UserControl::StreamBegin(id).encode())?;
-                stream.play(flows, self.registry, self.config, request, grant, now)
-            }
-            (Ok(grant), Wanted::Publish { path, name }) => self.begin_publishing(flows, id, &path, &name, grant, now),
-            (Err(denial), wanted) => self.deny(flows, id, &denial, &wanted, now),
-        }
-    }
-
-    /// Counts bytes that were sent.
-    pub(super) fn spend(&self, bytes: u64) {
-        if let Some(grant) = self.streams.values().find_map(|stream| stream.grant()) {
-            grant.spend(bytes);
-        }
-    }
-
-    fn deny(
-        &mut self,
-        flows: &mut Flows,
-        id: StreamId,
-        denial: &Denial,
-        wanted: &Wanted,
-        now: Instant,
-    ) -> Result<(), Over> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-        let (status, name) = match wanted {
-            Wanted::Play(request) => {
-                stream.stop(flows, now);
-                (Status::PlayFailed, &request.name)
-            }
-            Wanted::Publish { name, .. } => (Status::PublishRejected, name),
-        };
-        let mut info = Info::new(status, &denial.told()).with("detail", name.as_str());
-        if let Some(after) = denial.retry_after() {
-            info = info.with("retryAfter", after.as_secs_f64());
-        }
-        stream.notify(flows, info)?;
-        self.denials += 1;
-        match denial.retry_after() {
-            Some(_) => Err(Over::NoRoom),
-            None if self.denials >= MAX_DENIALS => Err(Over::NotAllowed),
-            None => Ok(()),
-        }
     }
 
     /// What happens next to any stream that is played, or the task is woken when something does.
@@ -494,26 +403,6 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Asks whether this may be; the answer comes with [`Conversation::poll_answer`].
-    fn ask(
-        &mut self,
-        id: StreamId,
-        action: Action,
-        path: &StreamPath,
-        credential: Option<Secret>,
-        wanted: Wanted,
-        now: Instant,
-    ) {
-        let credential = credential.or_else(|| self.control.as_ref()?.credential.clone());
-        let rate = match action {
-            Action::Publish => 0,
-            Action::View => self.registry.bits_per_second(path, now) / 8,
-        };
-        let wish = Wish { action, path: path.as_str(), credential, rate };
-        let asking = self.visitor.ask(wish, self.epoch.wall_at(now));
-        self.waiting.insert(id, Box::new(Waiting { asking, wanted }));
-    }
-
     /// Ends what is published on a stream, as the client has asked.
     fn unpublish(&mut self, flows: &mut Flows, id: StreamId) -> Result<(), Over> {
         if self.publication.take_if(|publication| publication.stream() == id).is_none() {
@@ -594,14 +483,6 @@ fn app(connect: &Value) -> Option<String> {
     let app = query::percent_decode(query::split(app).0);
     let app = app.trim_matches('/');
     (!app.is_empty()).then(|| app.to_owned())
-}
-
-/// What a `connect` brings: its `token`, else that of its address.
-fn credential(connect: &Value) -> Option<Secret> {
-    let text = |key| connect.get(key).and_then(Value::as_str);
-    let of_address = |key| query::value(query::split(text(key)?).1, TOKEN);
-    let token = text(TOKEN).map(Into::into).or_else(|| of_address("app")).or_else(|| of_address("tcUrl"))?;
-    Secret::brought(&token)
 }
 
 /// The answer to `connect`.

@@ -6,7 +6,7 @@
 //! | `/watch/<app>/<name>` | the player, for one stream |
 //! | `/player/…` | the player's files |
 //! | `/player/transports.json` | what the player may connect with beside WebSocket on the page's own port |
-//! | `/api/v1/streams` | the live streams, in JSON |
+//! | `/api/v1/streams` | the live streams, in JSON; where viewing needs a credential, those that the request's is for |
 //!
 //! # `/player/transports.json`
 //!
@@ -27,7 +27,7 @@
 //!
 //! It is for pages of the same origin, and never stored: the certificate is renewed while pages are open.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,9 +43,10 @@ use axum::{Json, Router};
 use serde::Serialize;
 use tower::ServiceExt;
 
-use super::Context;
 use super::player;
 use super::tls::Certificates;
+use super::{Context, admission};
+use crate::authority::{self, Action, Claim};
 use crate::broadcast::{Registry, StreamSummary};
 use crate::clock::Clock;
 use crate::media::codec::{AudioInfo, VideoInfo};
@@ -170,6 +171,8 @@ fn is_local(host: &str) -> bool {
 pub struct Site {
     /// The live streams.
     pub registry: Registry,
+    /// Who may know of them.
+    pub authority: authority::Authority,
     /// The certificate whose hash the player is told.
     pub certificates: Arc<Certificates>,
     /// The ports that the player is told of, the one to try first in front.
@@ -218,8 +221,16 @@ async fn transports(State(site): State<Site>) -> impl IntoResponse {
     (NO_STORE, Json(Transports { certificate_hashes, webtransport: &site.webtransport })).into_response()
 }
 
-async fn streams_page(State(site): State<Site>) -> impl IntoResponse {
-    (NO_STORE, Json(streams(&site.registry, site.clock)))
+/// Of streams that are not for everybody, whoever asks is told those that its credential is for from anywhere.
+async fn streams_page(State(site): State<Site>, request: Parts) -> impl IntoResponse {
+    let (credential, now) = (admission::credential(&request), site.clock.wall());
+    let may_know = |path: &str| {
+        let address = Ipv4Addr::UNSPECIFIED.into();
+        site.authority.may_know(&Claim { action: Action::View, path, address, credential: credential.as_ref() }, now)
+    };
+    let mut told = streams(&site.registry, site.clock);
+    told.streams.retain(|stream| may_know(&format!("{}/{}", stream.app, stream.name)));
+    (NO_STORE, Json(told))
 }
 
 /// The live streams as they are told.
@@ -259,7 +270,8 @@ mod tests {
     const RAW: WebTransport = WebTransport { port: 4443, path: "/wt/", format: "raw" };
 
     fn site(registry: &Registry, certificates: Arc<Certificates>) -> Site {
-        Site { registry: registry.clone(), certificates, webtransport: [RAW].into(), clock: Clock }
+        let authority = authority::Authority::default();
+        Site { registry: registry.clone(), authority, certificates, webtransport: [RAW].into(), clock: Clock }
     }
 
     async fn ask(registry: &Registry, method: Method, path: &str) -> (StatusCode, String) {

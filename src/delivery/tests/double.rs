@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::authority::{Authority, Entrance, Secret};
+use crate::authority::{Authority, Entrance};
 use crate::broadcast::{self, Publisher, Registry, StreamPath};
 use crate::clock::Clock;
 use crate::delivery::{self, Format, Metrics, serve_as};
@@ -214,18 +214,6 @@ impl Viewer {
 
     /// The same where something else is delivered unless a play asks for something else again.
     pub(super) fn served(registry: &Registry, config: delivery::Config, format: Format) -> Self {
-        Self::admitted(registry, config, format, &Authority::default(), None)
-    }
-
-    /// The same where not everybody may do everything, for one that brought a credential when it connected.
-    pub(super) fn admitted(
-        registry: &Registry,
-        config: delivery::Config,
-        format: Format,
-        authority: &Authority,
-        credential: Option<Secret>,
-    ) -> Self {
-        let authority = authority.clone();
         let (mut gateway, mut end) = End::pair();
         let (closed, reason) = mpsc::unbounded_channel();
         gateway.closed = Some(closed);
@@ -233,7 +221,7 @@ impl Viewer {
         let registry = registry.clone();
         let task = tokio::spawn(async move {
             let peer = "192.0.2.7:1000".parse().unwrap();
-            let (visitor, _leash) = authority.visit(peer, Entrance::RtWebSocket, credential, Clock.wall());
+            let (visitor, _leash) = Authority::default().visit(peer, Entrance::RtWebSocket, None, Clock.wall());
             let mut meter = Metrics::default().viewer(visitor.id(), "double");
             serve_as(gateway, format, &registry, &config, Clock, &visitor, &mut meter).await
         });
