@@ -29,6 +29,8 @@ const CREATE_STREAM_TRANSACTION = 2;
 /** Transaction of the first of the calls that measure the round trip; they go round. */
 const FIRST_TIME_TRANSACTION = 1000;
 const TIME_INTERVAL_MS = 1000;
+/** What a gateway says that does not let this viewer in, or not have the stream. @type {readonly string[]} */
+const REFUSALS = Object.freeze([Status.CONNECT_REJECTED, Status.PLAY_FAILED]);
 
 /** @typedef {import("./session/session.js").IncomingFlow} IncomingFlow */
 /** @typedef {import("./session/session.js").OutgoingFlow} OutgoingFlow */
@@ -38,7 +40,7 @@ const TIME_INTERVAL_MS = 1000;
 /**
  * What the gateway said. `waiting`: nobody publishes this, and the conversation goes on until somebody does.
  * `gap`: messages that will never come; of the video's flow when `video`. `unit` comes of the format `raw`, `tlv` of
- * `fmp4`. `over`: nothing more comes.
+ * `fmp4`. `refused`: it lets this viewer not have it; `over` follows. `over`: nothing more comes.
  *
  * @typedef {{ type: "started", targetDelayMs?: number }
  *   | { type: "published" | "unpublished" | "waiting" }
@@ -47,7 +49,7 @@ const TIME_INTERVAL_MS = 1000;
  *   | { type: "tlv", message: import("./wire/tlv.js").TlvMessage }
  *   | { type: "gap", video: boolean, messages: number }
  *   | { type: "status", info: AmfObject }
- *   | { type: "over", reason: string }} ConversationEvent
+ *   | { type: "refused" | "over", reason: string }} ConversationEvent
  */
 
 /** One stream, watched over one session. */
@@ -274,7 +276,10 @@ export class Conversation {
 		if (!isObject(info)) return;
 		this.#events.push({ type: "status", info });
 		const event = decodeStatus(info);
-		if (event?.type === "over") this.#end(event.reason);
+		if (event?.type === "over") {
+			if (REFUSALS.includes(String(info.code))) this.#events.push({ type: "refused", reason: event.reason });
+			this.#end(event.reason);
+		}
 		else if (event) this.#events.push(event);
 	}
 

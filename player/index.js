@@ -1,80 +1,89 @@
 // @ts-check
 /** The list of live streams, kept fresh. */
 
-const STREAMS = "/api/v1/streams";
+import { byId, describeAge, describeMedia, describeViewers, enableCopying, fetchStreams, make, pathOf } from "./page.js";
+import { Thumbnails } from "./thumbnails.js";
+
+/** @typedef {import("./page.js").Stream} Stream */
+
 const INTERVAL_MS = 2000;
 
-/** @typedef {{ app: string, name: string, viewers: number, bits_per_second: number }} Stream */
+/**
+ * What is listed, by address. Entries stay, so that the one that has the focus keeps it.
+ *
+ * @type {Map<string, ReturnType<typeof createCard>>}
+ */
+const listed = new Map();
+const thumbnails = new Thumbnails();
 
 /** Asks for the list, shows it, and comes back. */
 async function refresh() {
 	try {
-		const answer = await fetch(STREAMS, { cache: "no-store" });
-		if (!answer.ok) throw new Error(answer.statusText);
-		show((await answer.json()).streams);
+		// Nobody sees a hidden page.
+		if (document.visibilityState === "visible") show(await fetchStreams());
 	} catch {
 		say("The gateway does not answer. Trying again …");
 	}
 	setTimeout(refresh, INTERVAL_MS);
 }
 
-/**
- * What is listed, by address. Entries stay, so that the one that has the focus keeps it.
- *
- * @type {Map<string, { entry: HTMLElement, details: HTMLElement }>}
- */
-const listed = new Map();
-
 /** @param {Stream[]} streams */
 function show(streams) {
-	const entries = streams.map((stream) => /** @type {const} */ ([address(stream), stream])).toSorted(([a], [b]) => (a < b ? -1 : 1));
-	const list = document.getElementById("streams");
-	for (const [url, { entry }] of listed) {
+	const entries = streams.map((stream) => /** @type {const} */ ([pathOf("watch", stream), stream])).toSorted(([a], [b]) => (a < b ? -1 : 1));
+	const list = byId("streams");
+	for (const [url, { root, canvas }] of listed) {
 		if (entries.some(([other]) => other === url)) continue;
-		entry.remove();
+		thumbnails.forget(canvas);
+		root.remove();
 		listed.delete(url);
 	}
 	entries.forEach(([url, stream], place) => {
-		const item = listed.get(url) ?? add(url, stream);
-		item.details.textContent = describe(stream);
-		if (list?.children[place] !== item.entry) list?.insertBefore(item.entry, list.children[place] ?? null);
+		const card = listed.get(url) ?? createCard(url, stream);
+		listed.set(url, card);
+		card.show(stream);
+		if (list.children[place] !== card.root) list.insertBefore(card.root, list.children[place] ?? null);
 	});
-	say(streams.length === 0 ? "Nothing is live. Publish to rtmp://this-host/app/name and it appears here." : "");
+	byId("empty").hidden = streams.length > 0;
+	say(streams.length === 0 ? "" : `${streams.length} ${streams.length === 1 ? "stream" : "streams"}`);
 }
 
 /**
  * @param {string} url
  * @param {Stream} stream
  */
-function add(url, { app, name }) {
-	const title = document.createElement("strong");
-	title.textContent = `${app}/${name}`;
-	const details = document.createElement("span");
-	details.className = "faint";
+function createCard(url, stream) {
+	const canvas = document.createElement("canvas");
+	const [watching, age] = [make("span", "watching"), make("span", "age")];
+	const thumb = make("div", "thumb");
+	thumb.append(canvas, make("span", "badge", "LIVE"), watching, age);
+	const chips = make("div", "chips");
+	const info = make("div", "info");
+	info.append(make("strong", "", `${stream.app}/${stream.name}`), chips);
 	const link = document.createElement("a");
 	link.href = url;
-	link.append(title, details);
-	const entry = document.createElement("li");
-	entry.append(link);
-	const item = { entry, details };
-	listed.set(url, item);
-	return item;
-}
-
-/** @param {Stream} stream */
-function address({ app, name }) {
-	return `/watch/${[...app.split("/"), name].map(encodeURIComponent).join("/")}`;
-}
-
-/** @param {Stream} stream */
-function describe({ viewers, bits_per_second }) {
-	return `${viewers} ${viewers === 1 ? "viewer" : "viewers"} · ${(bits_per_second / 1e6).toFixed(1)} Mbit/s`;
+	link.append(thumb, info);
+	const root = make("li", "card");
+	root.append(link);
+	thumbnails.watch(canvas, pathOf("keyframe", stream));
+	/** @param {Stream} stream */
+	const show = (stream) => {
+		watching.textContent = describeViewers(stream.viewers);
+		age.textContent = describeAge(stream.online_seconds);
+		const media = describeMedia(stream);
+		if (media.length !== chips.children.length) chips.replaceChildren(...media.map(() => make("span", "")));
+		media.forEach((text, place) => (chips.children[place].textContent = text));
+	};
+	return { root, canvas, show };
 }
 
 /** @param {string} text */
 function say(text) {
-	const note = document.getElementById("note");
-	if (note && note.textContent !== text) note.textContent = text;
+	const note = byId("note");
+	if (note.textContent !== text) note.textContent = text;
 }
 
+const server = `rtmp://${location.hostname}/live`;
+byId("server").textContent = server;
+byId("ffmpeg").textContent = `ffmpeg -re -f lavfi -i testsrc2=s=1280x720:r=30 -f lavfi -i sine=f=440 -c:v libx264 -preset veryfast -tune zerolatency -pix_fmt yuv420p -g 30 -b:v 2500k -c:a aac -f flv ${server}/test`;
+enableCopying();
 refresh();

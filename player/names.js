@@ -3,13 +3,26 @@
 
 /** Attributes of the element. */
 export const Attribute = Object.freeze({
+	/** `/watch/app/name`, or such an address at another gateway. */
 	SRC: "src",
-	MUTED: "muted",
-	AUTOPLAY: "autoplay",
 	/** One of `Transport`. */
 	TRANSPORT: "transport",
 	/** One of `Decode`. */
 	DECODE: "decode",
+	/** How far behind live to play, in milliseconds; without it, the gateway says. */
+	TARGET_DELAY: "target-delay",
+	MUTED: "muted",
+	AUTOPLAY: "autoplay",
+	/** The player's own controls. */
+	CONTROLS: "controls",
+	/** A picture to show until there is one of the stream. */
+	POSTER: "poster",
+	/** No pictures are asked for. */
+	AUDIO_ONLY: "audio-only",
+	/** Figures over the picture. */
+	STATS: "stats",
+	/** What lets this viewer in, where not everybody is let in. */
+	TOKEN: "token",
 });
 
 /** Ways to a gateway. */
@@ -41,16 +54,38 @@ export const Format = Object.freeze({
 	FMP4: "fmp4",
 });
 
-/** Events of the element. None bubbles. */
+/** Events of the element. None bubbles. Those without a comment are as in HTML's media elements. */
 export const EventName = Object.freeze({
+	LOAD_START: "loadstart",
+	LOADED_METADATA: "loadedmetadata",
+	LOADED_DATA: "loadeddata",
+	DURATION_CHANGE: "durationchange",
+	CAN_PLAY: "canplay",
+	PLAY: "play",
+	PLAYING: "playing",
+	PAUSE: "pause",
+	WAITING: "waiting",
+	STALLED: "stalled",
+	/** The publisher has gone; `playing` follows if it returns. */
+	ENDED: "ended",
+	/** `error` says what. The player goes on by itself where it can. */
+	ERROR: "error",
+	EMPTIED: "emptied",
+	TIME_UPDATE: "timeupdate",
+	VOLUME_CHANGE: "volumechange",
+	RESIZE: "resize",
+	ENTER_PIP: "enterpictureinpicture",
+	LEAVE_PIP: "leavepictureinpicture",
 	/** `detail` is the new state. */
 	STATE: "statechange",
 	/** `detail` are the new statistics; four times a second while open. */
 	STATS: "stats",
+	/** `detail` is the transport. */
+	TRANSPORT_CHANGE: "transportchange",
+	/** `detail` is how far behind live it plays, in milliseconds; for changes of 50 ms and more. */
+	DELAY_CHANGE: "delaychange",
 	/** `detail` is the publisher's `onMetaData`. */
 	METADATA: "metadata",
-	/** `detail` says whether it's muted. */
-	MUTE: "mutechange",
 	/** `detail` is what the player has decided, see `Decision`: time, kind and detail. */
 	DECISION: "decision",
 	/** `detail` is a message for people; the player goes on by itself where it can. */
@@ -117,7 +152,7 @@ export const FromWorker = Object.freeze({
 	DECISION: "decision",
 	/** `metadata`: the publisher's `onMetaData`. */
 	METADATA: "metadata",
-	/** `message`: for people. */
+	/** `message`: for people; `fatal`, one of `Fatal` in element/problem.js: it ends playing. */
 	TROUBLE: "trouble",
 	/** `transport`: which was chosen; without one, the choice was wrong. */
 	TRANSPORT: "transport",

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Fatal } from "./element/problem.js";
 import { MseRemote } from "./media/mse-remote.js";
 import { WebCodecsPlayer, hasWebCodecs } from "./media/webcodecs.js";
 import { Decision, Decode, Format, FromWorker, State, Transport } from "./names.js";
@@ -66,9 +67,10 @@ const NUDGE_MS = 2000;
  */
 
 /**
- * What the page wants and has: a transport and which won last, what is to decode, and Media Source Extensions.
+ * What the page wants and has: a transport and which won last, what is to decode, Media Source Extensions, the delay if not the
+ * gateway's, and whether no pictures.
  *
- * @typedef {{ transport: string, remembered?: string, decode: string, hasMediaSource: boolean }} Wishes
+ * @typedef {{ transport: string, remembered?: string, decode: string, hasMediaSource: boolean, targetDelayMs?: number, audioOnly?: boolean }} Wishes
  */
 
 /** A viewer of one stream. */
@@ -163,6 +165,7 @@ export class Viewer {
 		this.#visible = visible;
 		// A `<video>` without pictures stops its sound, too.
 		if (this.#decode !== Decode.WEBCODECS) return;
+		if (this.#wishes.audioOnly) return;
 		this.#active?.link.receiveVideo(visible);
 		this.#active?.health.handleWanted(performance.now());
 		if (visible) this.#player.rejoin(performance.now());
@@ -215,7 +218,7 @@ export class Viewer {
 	 * @param {Attempt} active
 	 */
 	#examine(now, { link, health }) {
-		const wantsPictures = this.#visible && !this.#paused;
+		const wantsPictures = this.#wantsPictures && !this.#paused;
 		const complaint = health.complaint(now, { unansweredMs: link.unanswered(now), rttMs: link.rtt, wantsPictures });
 		if (complaint === undefined) {
 			if (this.#stalledAt !== Infinity) {
@@ -266,7 +269,7 @@ export class Viewer {
 	 * @param {import("./conversation.js").ConversationEvent} event
 	 */
 	#isDelivery(attempt, now, event) {
-		if (event.type === "waiting") return true;
+		if (event.type === "waiting" || event.type === "refused") return true;
 		if (!isMedia(event)) return false;
 		if (event.type === "unit") attempt.newest = event.unit.timestamp;
 		attempt.since ??= now;
@@ -297,7 +300,7 @@ export class Viewer {
 			this.#player.migrate(performance.now(), attempt.newest);
 		}
 		// It is being driven just now.
-		if (!this.#visible && decode === Decode.WEBCODECS) queueMicrotask(() => attempt.link.receiveVideo(this.#visible));
+		if (!this.#wantsPictures && decode === Decode.WEBCODECS) queueMicrotask(() => attempt.link.receiveVideo(this.#wantsPictures));
 	}
 
 	/**
@@ -360,6 +363,8 @@ export class Viewer {
 	 */
 	#handleEvent(attempt, now, event) {
 		if (attempt !== this.#active) return;
+		const { targetDelayMs } = this.#wishes;
+		if (event.type === "started" && targetDelayMs !== undefined) event = { ...event, targetDelayMs };
 		// The publisher is the one that it was.
 		const isKnown = event.type === "published" && attempt.continues;
 		if (event.type === "published") attempt.continues = false;
@@ -372,6 +377,8 @@ export class Viewer {
 			case "unpublished":
 			case "waiting":
 				return this.#setState(State.WAITING);
+			case "refused":
+				return this.#post({ type: FromWorker.TROUBLE, message: event.reason, fatal: Fatal.REFUSED });
 			case "metadata":
 				return this.#post({ type: FromWorker.METADATA, metadata: { ...event.metadata } });
 			case "gap":
@@ -420,7 +427,10 @@ export class Viewer {
 	/** What WebCodecs can't decode, Media Source Extensions may. */
 	#handleUndecodable() {
 		const { decode, hasMediaSource } = this.#wishes;
-		if (decode !== Decode.AUTO || !hasMediaSource || this.#format !== Format.RAW) return;
+		if (decode !== Decode.AUTO || !hasMediaSource || this.#format !== Format.RAW) {
+			const message = "nothing here decodes the stream's codec";
+			return this.#post({ type: FromWorker.TROUBLE, message, fatal: Fatal.CODEC });
+		}
 		this.#format = Format.FMP4;
 		this.#active?.abort.abort();
 		this.#active = undefined;
@@ -429,6 +439,10 @@ export class Viewer {
 		this.#drop();
 		this.#recovery = new Recovery(performance.now(), Math.random);
 		this.#tick(performance.now());
+	}
+
+	get #wantsPictures() {
+		return this.#visible && !this.#wishes.audioOnly;
 	}
 
 	/**

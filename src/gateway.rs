@@ -177,8 +177,8 @@ impl Gateway {
         let registry = Registry::with_rules(config.delivery.cache.clone(), config.rtmp.publisher_rules());
         let authority = Authority::new(&config.authority, config.limits.of_authority())?;
         let site = http::Site {
-            registry: registry.clone(),
             authority: authority.clone(),
+            registry: registry.clone(),
             certificates: Arc::clone(&certificates),
             webtransport: addresses.webtransport_offers(),
             clock,

@@ -12,6 +12,7 @@
  */
 
 import { Decision } from "../names.js";
+import { Fatal } from "../element/problem.js";
 import { readDecodeTime, readTimescale } from "./fmp4.js";
 import { Leaps, MSE_TARGET_MS, steer } from "./mse-upkeep.js";
 import { MseTrack } from "./mse-track.js";
@@ -69,7 +70,7 @@ export class MsePlayer {
 
 	/**
 	 * @param {HTMLVideoElement} video
-	 * @param {{ handleTrouble: (message: string) => void, handleLocked: () => void, handleDecision: (kind: string, detail: string) => void }}
+	 * @param {{ handleTrouble: (message: string, fatal?: string) => void, handleLocked: () => void, handleDecision: (kind: string, detail: string) => void }}
 	 *   handlers `handleLocked`: the browser refuses to play sound until somebody asks for it; `handleDecision`: a kind of `Decision`
 	 */
 	constructor(video, handlers) {
@@ -164,7 +165,7 @@ export class MsePlayer {
 		if (this.#tracks.get(name)?.has(segment)) return;
 		const timescale = readTimescale(segment);
 		const mime = `${name}/mp4; codecs="${codec}"`;
-		if (!timescale || !Source?.isTypeSupported(mime)) return this.#handlers.handleTrouble(`this browser does not play ${mime}`);
+		if (!timescale || !Source?.isTypeSupported(mime)) return this.#handlers.handleTrouble(`this browser does not play ${mime}`, Fatal.CODEC);
 		const handlers = {
 			handleChange: () => this.#steer(performance.now()),
 			handleOverflow: () => this.handleGap(),

@@ -11,6 +11,7 @@ const LATENCY_INTERVAL_MS = 1000;
 /** One audio output, of one format. */
 export class AudioOutput {
 	#context;
+	#gain;
 	#life = new AbortController();
 	/** @type {AudioWorkletNode | undefined} */
 	#node;
@@ -19,6 +20,8 @@ export class AudioOutput {
 	constructor({ sampleRate }) {
 		// A context of the stream's own rate leaves resampling to the browser.
 		this.#context = new AudioContext({ sampleRate, latencyHint: "interactive" });
+		this.#gain = new GainNode(this.#context);
+		this.#gain.connect(this.#context.destination);
 	}
 
 	/**
@@ -34,7 +37,7 @@ export class AudioOutput {
 			numberOfInputs: 0,
 			outputChannelCount: [Math.min(channels, 2)],
 		});
-		this.#node.connect(this.#context.destination);
+		this.#node.connect(this.#gain);
 		const { port1, port2 } = new MessageChannel();
 		this.#node.port.postMessage({ port: port1 }, [port1]);
 		return port2;
@@ -50,6 +53,11 @@ export class AudioOutput {
 		tell();
 		const interval = setInterval(tell, LATENCY_INTERVAL_MS);
 		this.#life.signal.addEventListener("abort", () => clearInterval(interval), { once: true });
+	}
+
+	/** @param {number} volume from 0 to 1 */
+	setVolume(volume) {
+		this.#gain.gain.value = volume;
 	}
 
 	/** Ends it. May be called twice. */

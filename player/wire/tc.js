@@ -51,6 +51,8 @@ export const Command = Object.freeze({
 
 /** Codes in the info object of an `onStatus` or of an answer. */
 export const Status = Object.freeze({
+	CONNECT_REJECTED: "NetConnection.Connect.Rejected",
+	PLAY_FAILED: "NetStream.Play.Failed",
 	CONNECT_SUCCESS: "NetConnection.Connect.Success",
 	PLAY_RESET: "NetStream.Play.Reset",
 	PLAY_START: "NetStream.Play.Start",

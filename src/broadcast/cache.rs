@@ -221,6 +221,15 @@ impl Cache {
         self.newest_group.clone().unwrap_or_else(|| Start { position: self.end(), setup: self.setup.clone() })
     }
 
+    /// The key frame that the newest group begins with, and the configuration that it needs.
+    pub(super) fn key_frame(&self) -> Option<(Frame, Frame)> {
+        let Start { position, setup } = self.newest_group.as_ref()?;
+        match self.entry(*position)? {
+            Entry::Frame(key) if key.kind == UnitKind::Key => Some((setup.video.clone()?, key.clone())),
+            Entry::Frame(_) | Entry::Online { .. } | Entry::Offline(_) => None,
+        }
+    }
+
     /// The whole rule of lagging: what stands at `position` is dropped, or it is older than the newest frame by more
     /// than `max_lag` and there is a newer group to go on with.
     pub(super) fn is_lagging(&self, position: u64) -> bool {

@@ -21,8 +21,9 @@ use super::registry::{Log, Stream};
 use super::subscriber::Cursor;
 use super::{Config, Frame, Item};
 use crate::media::codec::{CodecError, aac, avc};
-use crate::media::flv::{self, Configuration};
+use crate::media::flv::{self, Coded, Configuration};
 use crate::media::fmp4::{self, Fragment, Init, init};
+use crate::media::time::Timestamp;
 use crate::media::{MESSAGE_HEADER_LEN, Track, UnitKind};
 use crate::wire::tlv::{self, Kind};
 
@@ -190,6 +191,17 @@ impl Lane {
         fragment.write(&mut message);
         out(Frame { message: message.freeze(), ..first });
     }
+}
+
+/// A key frame as a file of its own, at time zero.
+pub(super) fn still(configuration: &Frame, key: &Frame) -> Option<Bytes> {
+    let (Init { segment, .. }, mut track) = track(Track::Video, body(&configuration.message), 1).ok()?;
+    let coded = Coded { composition_ms: 0, ..flv::coded_in(Track::Video, body(&key.message))? };
+    let fragment = track.push(Timestamp::default(), coded, &key.message)?;
+    let mut file = BytesMut::with_capacity(segment.len() + fragment.len());
+    file.extend_from_slice(&segment);
+    fragment.write(&mut file);
+    Some(file.freeze())
 }
 
 /// A track's header and what makes its fragments, from a configuration in an FLV tag body.

@@ -3,13 +3,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::bell::Bell;
 use super::cache::Cache;
 use super::events::{Change, Event, WAITING};
 use super::metrics::Metrics;
-use super::packaged::Packaged;
+use super::packaged::{self, Packaged};
 use super::{Config, Publisher, PublisherRules, StreamPath, Subscriber, Taken};
 use crate::media::codec::{AudioInfo, VideoInfo};
 
@@ -155,6 +156,14 @@ impl Registry {
     pub fn bits_per_second(&self, path: &StreamPath, now: Instant) -> u64 {
         let stream = self.shared.streams().get(path).map(|slot| Arc::clone(&slot.stream));
         stream.map_or(0, |stream| stream.read().bits_per_second(now))
+    }
+
+    /// The newest key frame of a stream that is being published, as an MP4 file of one picture, in which it's the first; nothing
+    /// while there is none, or where its codec can't be packaged. It is no viewer's.
+    pub fn key_frame(&self, path: &StreamPath) -> Option<Bytes> {
+        let stream = self.shared.streams().get(path).map(|slot| Arc::clone(&slot.stream))?;
+        let (configuration, key) = stream.read().key_frame()?;
+        packaged::still(&configuration, &key)
     }
 
     /// All streams that are being published, in order of their paths, as they stand at `now`.

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `/` | the list of live streams |
 //! | `/watch/<app>/<name>` | the player, for one stream |
+//! | `/embed/<app>/<name>` | the player and nothing else, for frames in pages of others |
+//! | `/compare/<app>/<name>` | one stream over every transport, side by side |
+//! | `/keyframe/<app>/<name>` | the newest key frame of a stream, as an MP4 file |
 //! | `/player/…` | the player's files |
 //! | `/player/transports.json` | what the player may connect with beside WebSocket on the page's own port |
 //! | `/api/v1/streams` | the live streams, in JSON; where viewing needs a credential, those that the request's is for |
@@ -25,7 +28,13 @@
 //! - `webtransport`: the open ports, the one to try first in front; `[]` where there is none. The address of a session is
 //!   `https://<host of the page>:<port><path><app>`.
 //!
-//! It is for pages of the same origin, and never stored: the certificate is renewed while pages are open.
+//! It is for pages of any origin, and never stored: the certificate is renewed while pages are open.
+//!
+//! # `/keyframe/<app>/<name>`
+//!
+//! What pages show of streams that they don't play. The gateway only cuts: a browser that plays the stream decodes this as well,
+//! by the hardware, in pages without WebCodecs too, and nobody is counted as a viewer for it. 404 while there is none, and
+//! where not everybody may view: a picture is a view, too.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -33,12 +42,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{ALT_SVC, CACHE_CONTROL, CONTENT_LENGTH, HOST, LOCATION};
+use axum::http::header::{
+    ALT_SVC, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::request::Parts;
 use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use serde::Serialize;
 use tower::ServiceExt;
@@ -47,7 +58,7 @@ use super::player;
 use super::tls::Certificates;
 use super::{Context, admission};
 use crate::authority::{self, Action, Claim};
-use crate::broadcast::{Registry, StreamSummary};
+use crate::broadcast::{Registry, StreamPath, StreamSummary};
 use crate::clock::Clock;
 use crate::media::codec::{AudioInfo, VideoInfo};
 
@@ -202,13 +213,20 @@ struct Transports<'a> {
 /// Everything that is served over HTTP.
 pub fn router(site: Site) -> Router {
     Router::new()
-        .route("/", get(|headers: HeaderMap| async move { player::answer("index.html", &headers) }))
-        .route("/watch/{app}/{*name}", get(|headers: HeaderMap| async move { player::answer("watch.html", &headers) }))
+        .route("/", page("index.html"))
+        .route("/watch/{app}/{*name}", page("watch.html"))
+        .route("/embed/{app}/{*name}", page("embed.html"))
+        .route("/compare/{app}/{*name}", page("compare.html"))
+        .route("/keyframe/{app}/{*name}", get(key_frame))
         .route("/player/transports.json", get(transports))
         .route("/player/{*path}", get(file))
         .route("/api/v1/streams", get(streams_page))
         .fallback(|| async { player::not_found() })
         .with_state(site)
+}
+
+fn page(file: &'static str) -> MethodRouter<Site> {
+    get(move |headers: HeaderMap| async move { player::answer(file, &headers) })
 }
 
 async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response<Body> {
@@ -218,7 +236,18 @@ async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response<Body> {
 async fn transports(State(site): State<Site>) -> impl IntoResponse {
     let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let certificate_hashes = site.certificates.development_hash().map(|hash| [hex(hash)]);
-    (NO_STORE, Json(Transports { certificate_hashes, webtransport: &site.webtransport })).into_response()
+    (NO_STORE, [player::ANY_ORIGIN], Json(Transports { certificate_hashes, webtransport: &site.webtransport }))
+        .into_response()
+}
+
+async fn key_frame(State(site): State<Site>, Path((app, name)): Path<(String, String)>) -> Response<Body> {
+    let path = StreamPath::new(&app, &name).ok().filter(|_| site.authority.is_open(Action::View));
+    let Some(file) = path.and_then(|path| site.registry.key_frame(&path)) else { return player::not_found() };
+    let kind = [
+        (CONTENT_TYPE, HeaderValue::from_static("video/mp4")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (NO_STORE, kind, file).into_response()
 }
 
 /// Of streams that are not for everybody, whoever asks is told those that its credential is for from anywhere.
@@ -289,14 +318,16 @@ mod tests {
 
     #[tokio::test]
     async fn pages_and_files_are_found() {
-        for path in ["/", "/watch/live/demo", "/watch/live/a/b", "/player/index.html"] {
+        let pages = ["/", "/watch/live/demo", "/watch/live/a/b", "/embed/live/demo", "/compare/live/demo"];
+        for path in pages.into_iter().chain(["/player/index.html", "/player/element.js"]) {
             assert_eq!(get_status(path).await, StatusCode::OK, "{path}");
         }
     }
 
     #[tokio::test]
     async fn anything_else_is_not_found() {
-        for path in ["/no", "/watch/live", "/player/", "/player/../Cargo.toml", "/api/v1/", "/api/v2/streams"] {
+        let paths = ["/no", "/watch/live", "/player/", "/player/../Cargo.toml", "/api/v1/", "/api/v2/streams"];
+        for path in paths.into_iter().chain(["/keyframe/live/demo", "/keyframe/live/", "/keyframe/live/.."]) {
             assert_eq!(get_status(path).await, StatusCode::NOT_FOUND, "{path}");
         }
     }
@@ -366,6 +397,7 @@ mod tests {
         let request = Request::get("/player/transports.json").body(Body::empty()).unwrap();
         let response = router(site(&Registry::new(Config::default()), certificates)).oneshot(request).await.unwrap();
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*");
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();

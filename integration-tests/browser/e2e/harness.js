@@ -190,6 +190,18 @@ export async function until(page, least) {
 }
 
 /**
+ * Waits until something is so.
+ *
+ * @param {string} what
+ * @param {() => Promise<boolean>} isSo
+ */
+export async function wait(what, isSo) {
+	for (const end = performance.now() + PATIENCE_MS; !(await isSo()); await sleep(50)) {
+		if (performance.now() > end) throw new Error(`waited for ${what}`);
+	}
+}
+
+/**
  * What is to be seen of the player's picture.
  *
  * @param {Page} page

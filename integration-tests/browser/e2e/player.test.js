@@ -107,7 +107,7 @@ test("a paused player stands still, and goes on with what is live", options, asy
 	await page.getByRole("button", { name: "Pause" }).click();
 	await until(page, { state: "paused", audioLeads: false });
 	const { framesShown = 0, audioSeconds = 0 } = await stats(page);
-	await page.getByRole("button", { name: "Start" }).click();
+	await page.getByRole("button", { name: "Play" }).click();
 	await until(page, { state: "playing", framesShown: framesShown + 30, audioSeconds: audioSeconds + 1 });
 	const { delayMs = Infinity } = await stats(page);
 	assert.ok(delayMs < 500, `${delayMs} ms behind`);

@@ -1,6 +1,6 @@
 //! The stream's other form.
 
-use mp4_atom::{Decode, Moof};
+use mp4_atom::{Decode, Ftyp, Moof, Moov};
 
 use super::*;
 use crate::wire::tlv::{self, Message};
@@ -182,4 +182,31 @@ fn a_viewer_that_lags_behind_the_others_skips() {
 fn headers_of_all_messages_are_of_one_length() {
     // What is the same again is found behind it.
     assert_eq!(tlv::HEADER_LEN, MESSAGE_HEADER_LEN);
+}
+
+#[test]
+fn the_newest_key_frame_is_a_file_of_its_own_and_nobody_s_view() {
+    let mut stream = Stream::new(Config::default());
+    assert_eq!(stream.registry.key_frame(&stream.path), None);
+    append(&mut stream, &[('V', 0), ('K', 5000), ('d', 5040), ('K', 7000), ('d', 7040)]);
+    let file = stream.registry.key_frame(&stream.path).unwrap();
+    let rest = &mut &file[..];
+    Ftyp::decode(rest).unwrap();
+    Moov::decode(rest).unwrap();
+    let moof = Moof::decode(rest).unwrap();
+    assert_eq!(moof.traf[0].tfdt.as_ref().unwrap().base_media_decode_time, 0);
+    assert_eq!(moof.traf[0].trun[0].samples.len(), 1);
+    assert!(file.ends_with(b"mdat\0\0\0\x01\x65"));
+    assert_eq!(stream.registry.streams(stream.start)[0].viewers, 0);
+    stream.publisher = None;
+    assert_eq!(stream.registry.key_frame(&stream.path), None);
+}
+
+#[test]
+fn there_is_no_key_frame_of_sound_or_of_what_can_t_be_packaged() {
+    for units in [[('A', 0), ('a', 0)], [('H', 0), ('K', 0)], [('K', 0), ('d', 40)]] {
+        let mut stream = Stream::new(Config::default());
+        append(&mut stream, &units);
+        assert_eq!(stream.registry.key_frame(&stream.path), None);
+    }
 }
