@@ -154,5 +154,5 @@ async fn reload_at_hangup(orders: mpsc::Sender<Order>) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -353,7 +353,7 @@ impl Gateway {
             ingest: config.rtmp.limits.clone(),
             delivery: config.delivery.clone(),
             session: config.session.clone(),
-            websocket: config.websocket.keep_alive.clone(),
+            websocket: config.websocket.keep_alive,
             unsent_bytes: config.websocket.unsent_bytes,
             limits: config.limits.clone(),
             ..Context::clone(&before)

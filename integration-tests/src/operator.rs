@@ -35,7 +35,7 @@ pub async fn ask(admin: SocketAddr, method: &str, path: &str) -> Result<Response
 /// When there is none.
 pub async fn get(admin: SocketAddr, path: &str) -> Result<Value> {
     let response = ask(admin, "GET", path).await?;
-    serde_json::from_slice(response.body()).with_context(|| format!("{path}: {:?}", response))
+    serde_json::from_slice(response.body()).with_context(|| format!("{path}: {response:?}"))
 }
 
 /// Asks for `path` until `found` finds something in the JSON there.

@@ -198,7 +198,8 @@ test("a stream's address is a page, a path or a WebSocket URL", () => {
 	for (const text of ["/watch/live/test", "/embed/live/test", "/live/test", "wss://example.org:8443/live/test", base]) {
 		assert.deepEqual(parseSource(text, base), expected, text);
 	}
-	assert.deepEqual(parseSource("ws://h/a/b/c%20d?token=1", base), { url: "ws://h/a/b", app: "a/b", name: "c d?token=1" });
+	assert.deepEqual(parseSource("ws://h/a/b/c%20d?format=raw", base), { url: "ws://h/a/b", app: "a/b", name: "c d?format=raw" });
+	assert.deepEqual(parseSource("ws://h/a/b/c?token=1", base), { url: "ws://h/a/b", app: "a/b", name: "c", token: "1" });
 	assert.deepEqual(parseSource("/watch/watch/x", base)?.app, "watch");
 	for (const text of ["", "/", "/live", "ftp://h/a/b", "http://"]) assert.equal(parseSource(text, "https://example.org/"), undefined, text);
 });

@@ -11,6 +11,9 @@ const RIGHT: f64 = 130.0;
 /// Told apart with every kind of colour blindness (Okabe and Ito).
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888", "#b8a800"];
 
+/// Points of a line, x first; `None` where it is broken.
+pub type Points = Vec<Option<(f64, f64)>>;
+
 /// What a chart shows.
 #[derive(Debug, Default)]
 pub struct Chart {
@@ -21,7 +24,7 @@ pub struct Chart {
     /// As above.
     pub y: String,
     /// Names and points; nothing is drawn between two where one is missing.
-    pub series: Vec<(String, Vec<Option<(f64, f64)>>)>,
+    pub series: Vec<(String, Points)>,
     /// Spans of x that are shaded.
     pub shaded: Vec<(f64, f64)>,
     /// Ten times as much is the same way up, everywhere.
