@@ -148,7 +148,7 @@ for (const transport of [Transport.RTWEBSOCKET, Transport.WEBSOCKET]) {
 		await playsOn();
 		await page.getByRole("button", { name: "Pause" }).click();
 		await until(page, { state: "paused", audioLeads: false });
-		await page.getByRole("button", { name: "Start" }).click();
+		await page.getByRole("button", { name: "Play" }).click();
 		await playsOn();
 		await first.kill();
 		await until(page, { state: "waiting" });

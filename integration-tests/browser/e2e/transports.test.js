@@ -125,6 +125,8 @@ test("what WebCodecs can't decode is played by Media Source Extensions", options
 	publisher(test, `${rtmp}/live/test`);
 	const { page, errors } = await browser(test, { mayPlaySound: true });
 	// Workers are out of a test's reach, but not what they load.
+	// Chromium knows no address of a script that a test gives it, and keeps such a one from loopback.
+	await page.context().grantPermissions(["local-network-access"]);
 	await page.context().route("**/player/worker.js", async (route) => {
 		const answer = await route.fetch();
 		await route.fulfill({ response: answer, body: (await answer.text()).replaceAll("`avc1.", "`avc9.") });
