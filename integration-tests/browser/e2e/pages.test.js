@@ -1,0 +1,76 @@
+// @ts-check
+/** The pages: for everybody, within their policy, and fast. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { browser, gateway, PATIENCE_MS, publisher, requirePrograms, until, wait } from "./harness.js";
+
+const options = { timeout: 4 * PATIENCE_MS };
+const AXE = readFileSync(fileURLToPath(new URL("../node_modules/axe-core/axe.min.js", import.meta.url)), "utf8");
+const PAGES = ["/", "/watch/live/test?stats", "/watch/live/nothing", "/embed/live/test", "/compare/live/test", "/player/example.html"];
+/** Three times what is aimed at, for machines that do much else. */
+const MAX_FIRST_PICTURE_MS = 1500;
+
+before(requirePrograms);
+
+test("axe-core finds nothing serious on any page, light or dark, and no page breaks its own policy", options, async (test) => {
+	const { rtmp, http } = await gateway(test);
+	publisher(test, `${rtmp}/live/test`);
+	const { page, errors } = await browser(test, { mayPlaySound: true });
+	for (const [place, path] of PAGES.entries()) {
+		await page.emulateMedia({ colorScheme: place % 2 === 0 ? "dark" : "light" });
+		await page.goto(http + path);
+		const settled = path.includes("/nothing") ? "waiting" : "playing";
+		if (path === "/") await page.locator("canvas.drawn").waitFor();
+		else if (!path.includes("example")) await until(page, { state: settled });
+		await page.evaluate(AXE);
+		const violations = await page.evaluate(async () => {
+			const { violations } = await /** @type {any} */ (globalThis).axe.run(document);
+			return violations.filter((/** @type {any} */ { impact }) => impact === "serious" || impact === "critical").map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ { target }) => target)}`);
+		});
+		assert.deepEqual(violations, [], path);
+	}
+	assert.deepEqual(errors, []);
+});
+
+test("the first picture is there soon after navigation", options, async (test) => {
+	const { rtmp, http } = await gateway(test);
+	publisher(test, `${rtmp}/live/test`);
+	const { page } = await browser(test, { mayPlaySound: true });
+	await page.addInitScript(() => {
+		const probe = new OffscreenCanvas(4, 4).getContext("2d", { willReadFrequently: true });
+		const look = () => {
+			const canvas = document.querySelector("headwater-player")?.shadowRoot?.querySelector("canvas");
+			if (canvas && probe) {
+				probe.drawImage(canvas, 0, 0, 4, 4);
+				if (probe.getImageData(0, 0, 4, 4).data.some((value, i) => i % 4 < 3 && value > 32)) return void (/** @type {any} */ (globalThis).pictureAt = performance.now());
+			}
+			requestAnimationFrame(look);
+		};
+		look();
+	});
+	// The publisher is there, and the gateway has its files ready.
+	await page.goto(`${http.replace("http:", "https:")}/watch/live/test`);
+	await until(page, { state: "playing", framesShown: 30 });
+	await page.reload();
+	await wait("a picture", () => page.evaluate(() => /** @type {any} */ (globalThis).pictureAt !== undefined));
+	const ms = await page.evaluate(() => /** @type {number} */ (/** @type {any} */ (globalThis).pictureAt));
+	test.diagnostic(`first picture ${Math.round(ms)} ms after navigation`);
+	assert.ok(ms < MAX_FIRST_PICTURE_MS, `${ms} ms`);
+});
+
+test("what is wrong is told: no stream, a stream that ends, a gateway that is gone", options, async (test) => {
+	const { rtmp, http, kill } = await gateway(test);
+	const { page } = await browser(test, { mayPlaySound: true });
+	await page.goto(`${http}/watch/live/test`);
+	await page.getByText("Nothing is on yet").waitFor();
+	const sender = publisher(test, `${rtmp}/live/test`);
+	await until(page, { state: "playing" });
+	await sender.kill();
+	await page.getByText("The stream has ended").waitFor();
+	await kill();
+	await page.getByText("The gateway can’t be reached").waitFor();
+});
