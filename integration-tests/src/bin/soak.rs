@@ -187,9 +187,9 @@ async fn come_and_go(rtmp: SocketAddr, websocket: SocketAddr, stream: String) ->
         let viewer = Viewer::play(websocket, Transport::Ws, &stream).await?;
         sleep(Duration::from_secs(2 + turn % 5)).await;
         if turn % 2 == 0 {
-            publisher.kill().await
+            publisher.kill().await;
         } else {
-            publisher.stop().await?
+            publisher.stop().await?;
         }
         drop(viewer);
     }
