@@ -60,7 +60,7 @@ svg { display: block; fill: currentColor; }
 .stats .race { margin: .3rem 0 0; color: light-dark(#52616f, #9fb0bf); font-size: 11px; overflow-wrap: anywhere; }
 .stats .race:empty { display: none; }
 
-@container stage (width < 30rem) { .volume { display: none; } .bar { padding-inline: .25rem; } .start { width: 4rem; height: 4rem; } .stats { width: auto; inset-inline-end: .75rem; } .veil { padding-block-end: 3.25rem; } }
+@container stage (width < 30rem) { .volume { display: none; } .bar { padding-inline: .25rem; } .bar button { width: 2.5rem; } .bar .live { width: auto; padding: 0 .25rem; } .start { width: 4rem; height: 4rem; } .stats { width: auto; inset-inline-end: .75rem; } .veil { padding-block-end: 3.25rem; } }
 @container stage (width < 20rem) { .delay, .veil p, .veil .reason { display: none; } .bar .live { padding: 0 .4rem; } }
 @container stage (height < 12rem) { .veil p, .veil .reason, .stats svg, .stats .race { display: none; } .start { width: 3.25rem; height: 3.25rem; } }
 @media (pointer: coarse) { .volume { display: none; } }

@@ -27,6 +27,8 @@ const ENDED_MS = 3000;
 const STEER_INTERVAL_MS = 100;
 /** A browser that has stopped by itself is asked again after this, in milliseconds. */
 const PLAY_AGAIN_MS = 1000;
+/** A seek that takes longer has ended where a track has nothing and gets nothing any more, in milliseconds. */
+const SEEK_MS = 1000;
 
 /** @typedef {import("../wire/tlv.js").TlvMessage} TlvMessage */
 
@@ -59,6 +61,8 @@ export class MsePlayer {
 	#started = false;
 	/** When it was last asked to play. */
 	#askedAt = -Infinity;
+	/** When it last sought. */
+	#soughtAt = -Infinity;
 	#offset = 0;
 	#framesShown = 0;
 	/** What asks for the next frame. */
@@ -283,7 +287,7 @@ export class MsePlayer {
 	/** @param {number} now */
 	#steer(now) {
 		const video = this.#video;
-		if (!this.#source || video.seeking) return;
+		if (!this.#source || (video.seeking && now - this.#soughtAt < SEEK_MS)) return;
 		const position = this.#position;
 		this.#count(position);
 		const { seekTo, pace } = steer({
@@ -294,7 +298,10 @@ export class MsePlayer {
 			due: this.#schedule.due(now),
 		});
 		if (seekTo !== undefined && this.#started) this.#handlers.handleDecision(Decision.SKIP, `${Math.round(seekTo - position)} ms`);
-		if (seekTo !== undefined) video.currentTime = seekTo / 1000;
+		if (seekTo !== undefined) {
+			video.currentTime = seekTo / 1000;
+			this.#soughtAt = now;
+		}
 		if (Math.sign(video.playbackRate - 1) !== Math.sign(pace - 1)) this.#handlers.handleDecision(Decision.SPEED, describePace(pace));
 		if (video.playbackRate !== pace) video.playbackRate = pace;
 		if (this.#started ? video.paused && now - this.#askedAt > PLAY_AGAIN_MS : seekTo !== undefined) this.#play(now);

@@ -119,7 +119,7 @@ pub enum Via {
     },
 }
 
-/// The answer to a request. It takes no time worth mentioning, nothing of a request's body is read, and the answer's body is
+/// The answer to a request. Nothing of a request's body is read, and the answer's body is
 /// in memory as a whole: it has a length.
 pub async fn answer<B>(context: &Context, request: Request<B>, via: Via) -> Response<Body> {
     let (head, _) = request.into_parts();
@@ -226,11 +226,11 @@ pub fn router(site: Site) -> Router {
 }
 
 fn page(file: &'static str) -> MethodRouter<Site> {
-    get(move |headers: HeaderMap| async move { player::answer(file, &headers) })
+    get(move |headers: HeaderMap| player::answer(file.into(), headers))
 }
 
 async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response<Body> {
-    player::answer(&path, &headers)
+    player::answer(path, headers).await
 }
 
 async fn transports(State(site): State<Site>) -> impl IntoResponse {

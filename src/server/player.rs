@@ -45,7 +45,16 @@ const EMBED: &str = "embed.html";
 ///
 /// A browser asks every time whether what it has is still right (it is cheap, and a page's parts must fit each other), and
 /// is told so by status 304.
-pub fn answer(path: &str, request: &HeaderMap) -> Response<Body> {
+pub async fn answer(path: String, request: HeaderMap) -> Response<Body> {
+    if assets::is_ready(&path, coding(&request)) {
+        return answer_now(&path, &request);
+    }
+    // Bundling and compressing take longer than the streams on this thread can wait.
+    let made = tokio::task::spawn_blocking(move || answer_now(&path, &request));
+    made.await.unwrap_or_else(|_| not_found())
+}
+
+fn answer_now(path: &str, request: &HeaderMap) -> Response<Body> {
     let Some(asset) = assets::find(path) else { return not_found() };
     let mut response = answer_with(asset, request);
     let headers = response.headers_mut();
@@ -69,7 +78,7 @@ pub fn not_found() -> Response<Body> {
 }
 
 fn answer_with(asset: &'static Asset, request: &HeaderMap) -> Response<Body> {
-    let coding = Coding::ALL.into_iter().find(|coding| takes(request, *coding));
+    let coding = coding(request);
     // What differs in its bytes has another tag: RFC 9110 §8.8.3.3.
     let tag = format!("\"{}{}\"", asset.tag, coding.map_or("", Coding::name));
     let is_known = request.get_all(IF_NONE_MATCH).iter().any(|value| names(value, &tag));
@@ -92,6 +101,11 @@ fn answer_with(asset: &'static Asset, request: &HeaderMap) -> Response<Body> {
     response
 }
 
+/// The best that a request takes.
+fn coding(request: &HeaderMap) -> Option<Coding> {
+    Coding::ALL.into_iter().find(|coding| takes(request, *coding))
+}
+
 /// Whether an `If-None-Match` field names this tag. Weak tags match too: RFC 9110 §13.1.2.
 fn names(field: &HeaderValue, tag: &str) -> bool {
     let is_it = |item: &str| item == "*" || item.strip_prefix("W/").unwrap_or(item) == tag;
@@ -111,14 +125,18 @@ fn takes(request: &HeaderMap, coding: Coding) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn get(path: &str) -> Response<Body> {
-        answer(path, &HeaderMap::new())
+        answer_now(path, &HeaderMap::new())
     }
 
     fn get_with(path: &str, field: HeaderName, value: &str) -> Response<Body> {
-        answer(path, &HeaderMap::from_iter([(field, value.parse().unwrap())]))
+        answer_now(path, &HeaderMap::from_iter([(field, value.parse().unwrap())]))
     }
 
     #[test]
@@ -177,6 +195,18 @@ mod tests {
             assert_eq!(get_with("index.html", IF_NONE_MATCH, field).status(), StatusCode::NOT_MODIFIED);
         }
         assert_eq!(get_with("index.html", IF_NONE_MATCH, "\"other\"").status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_made_ready_beside_the_streams_and_once() {
+        let ask = || {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
+            answer("example.js".into(), headers)
+        };
+        let mut first = pin!(ask());
+        assert!(first.as_mut().now_or_never().is_none(), "the runtime's thread was held up");
+        assert_eq!(first.await.headers()[CONTENT_ENCODING], "gzip");
+        assert!(ask().now_or_never().is_some());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::OnceLock;
 
 use axum::body::Bytes;
 use brotli::BrotliCompress;
@@ -27,8 +27,11 @@ const TYPES: [(&str, &str); 4] = [
 const ENTRIES: [&str; 8] =
     ["compare.js", "element.js", "embed.js", "example.js", "index.js", "media/worklet.js", "watch.js", "worker.js"];
 
-static ASSETS: LazyLock<HashMap<String, Asset>> =
-    LazyLock::new(|| Files::iter().filter_map(|path| Some((path.to_string(), Asset::new(&path)?))).collect());
+static ASSETS: OnceLock<HashMap<String, Asset>> = OnceLock::new();
+
+fn assets() -> &'static HashMap<String, Asset> {
+    ASSETS.get_or_init(|| Files::iter().filter_map(|path| Some((path.to_string(), Asset::new(&path)?))).collect())
+}
 
 #[derive(Embed)]
 #[folder = "player/"]
@@ -95,9 +98,15 @@ impl Coding {
     }
 }
 
-/// The file at `path`, relative to `player/`, if it is one for browsers.
+/// The file at `path`, relative to `player/`, if it is one for browsers. The first time, all are bundled.
 pub(super) fn find(path: &str) -> Option<&'static Asset> {
-    ASSETS.get(path)
+    assets().get(path)
+}
+
+/// Whether the file at `path`, in this coding, is there at once, or known not to be there.
+pub(super) fn is_ready(path: &str, coding: Option<Coding>) -> bool {
+    let is_compressed = |asset: &Asset| coding.is_none_or(|coding| asset.compressed[coding as usize].get().is_some());
+    ASSETS.get().is_some_and(|assets| assets.get(path).is_none_or(is_compressed))
 }
 
 impl Asset {
@@ -146,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_pages_and_scripts_ask_for_is_there_and_nothing_is_imported() {
-        for (path, asset) in &*ASSETS {
+        for (path, asset) in assets() {
             for asked in references(path, asset) {
                 assert!(find(&asked).is_some(), "{path} asks for {asked}");
             }
