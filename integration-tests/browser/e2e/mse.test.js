@@ -30,12 +30,21 @@ async function play({ dialect, seconds, patience }) {
 
 	/** @type {Map<string, { buffer: SourceBuffer, waiting: Uint8Array<ArrayBuffer>[] }>} */
 	const tracks = new Map();
+	/**
+	 * A buffer takes more before it says so: a message may come between.
+	 *
+	 * @param {{ buffer: SourceBuffer, waiting: Uint8Array<ArrayBuffer>[] }} track
+	 */
+	const feed = ({ buffer, waiting }) => {
+		const next = buffer.updating ? undefined : waiting.shift();
+		if (next) buffer.appendBuffer(next);
+	};
 	/** @param {string} kind @param {Uint8Array<ArrayBuffer>} bytes */
 	const append = (kind, bytes) => {
 		const track = tracks.get(kind);
 		if (!track) throw new Error(`no header of ${kind}`);
 		track.waiting.push(bytes);
-		if (!track.buffer.updating) track.buffer.appendBuffer(/** @type {Uint8Array<ArrayBuffer>} */ (track.waiting.shift()));
+		feed(track);
 	};
 	/** @type {string[]} */
 	const codecs = [];
@@ -53,10 +62,7 @@ async function play({ dialect, seconds, patience }) {
 			const buffer = media.addSourceBuffer(`${kind}/mp4; codecs="${codec}"`);
 			const track = { buffer, waiting: /** @type {Uint8Array<ArrayBuffer>[]} */ ([]) };
 			tracks.set(kind, track);
-			buffer.addEventListener("updateend", () => {
-				const next = track.waiting.shift();
-				if (next) buffer.appendBuffer(next);
-			});
+			buffer.addEventListener("updateend", () => feed(track));
 			track.waiting.push(value.subarray(8 + length));
 		} else if (type === 2 || type === 4) {
 			append(type === 2 ? "video" : "audio", value);
