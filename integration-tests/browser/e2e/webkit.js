@@ -144,7 +144,9 @@ class Proxy {
 			this.#page = to;
 			return this.#hand();
 		}
-		const { method, url, headers } = from;
+		const { method, url } = from;
+		// Its pages are changed, so they may not come compressed.
+		const { "accept-encoding": _encoding, ...headers } = from.headers;
 		const forwarded = request(new URL(url ?? "/", this.#gateway), { method, headers }, async (answer) => {
 			const { "content-length": _length, "content-security-policy": _policy, ...kept } = answer.headers;
 			to.writeHead(answer.statusCode ?? 502, kept);
