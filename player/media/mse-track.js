@@ -6,7 +6,11 @@ import { removeBefore } from "./mse-upkeep.js";
 /** What may wait for the buffer, in bytes: a browser that takes nothing must not fill the memory. */
 const MAX_WAITING_BYTES = 8 << 20;
 
-/** `offset`: what is added to the segment's own times, in milliseconds. @typedef {{ bytes: Uint8Array, offset: number }} Segment */
+/**
+ * `time`: where it begins on the player's time line; `offset`: what is added to its own times for that. In milliseconds.
+ *
+ * @typedef {{ bytes: Uint8Array, time: number, offset: number }} Segment
+ */
 
 /** A track. */
 export class MseTrack {
@@ -25,6 +29,7 @@ export class MseTrack {
 	#taking;
 	#isFull = false;
 	#isHeld = false;
+	#origin = 0;
 	#position = 0;
 	#handlers;
 
@@ -53,12 +58,14 @@ export class MseTrack {
 	 * Gives it a buffer, in place of any other.
 	 *
 	 * @param {SourceBuffer} buffer
+	 * @param {number} origin where the buffer's time line begins on the player's, in milliseconds
 	 */
-	attach(buffer) {
+	attach(buffer, origin) {
 		this.#buffer = buffer;
+		this.#origin = origin;
 		this.#isFull = false;
 		this.#taking = undefined;
-		this.#waiting.unshift({ bytes: this.#init, offset: 0 });
+		this.#waiting.unshift({ bytes: this.#init, time: origin, offset: origin });
 		this.#waitingBytes += this.#init.length;
 		buffer.addEventListener("updateend", () => {
 			if (buffer !== this.#buffer) return;
@@ -84,6 +91,11 @@ export class MseTrack {
 		if (this.#waitingBytes <= MAX_WAITING_BYTES) return;
 		this.clear();
 		this.#handlers.handleOverflow();
+	}
+
+	/** Where what waits begins, in milliseconds; nothing when nothing waits. */
+	get start() {
+		return this.#waiting[0]?.time;
 	}
 
 	/** Takes its buffer away; with the next it begins anew. */
@@ -116,7 +128,7 @@ export class MseTrack {
 	 * @param {number} position in milliseconds
 	 */
 	trim(position) {
-		this.#position = position;
+		this.#position = position - this.#origin;
 		this.#advance();
 	}
 
@@ -127,7 +139,8 @@ export class MseTrack {
 			if (this.#trim(buffer) || this.#isHeld || this.#isFull) return;
 			const next = this.#take();
 			if (!next) return;
-			if (buffer.timestampOffset !== next.offset / 1000) buffer.timestampOffset = next.offset / 1000;
+			const offset = (next.offset - this.#origin) / 1000;
+			if (buffer.timestampOffset !== offset) buffer.timestampOffset = offset;
 			this.#taking = next;
 			buffer.appendBuffer(/** @type {Uint8Array<ArrayBuffer>} */ (next.bytes));
 		} catch (error) {
@@ -155,7 +168,7 @@ export class MseTrack {
 		const segments = this.#waiting.splice(0, end < 0 ? this.#waiting.length : end);
 		if (segments.length === 0) return undefined;
 		this.#waitingBytes -= segments.reduce((sum, { bytes }) => sum + bytes.length, 0);
-		return segments.length === 1 ? segments[0] : { bytes: concatenate(segments.map(({ bytes }) => bytes)), offset };
+		return segments.length === 1 ? segments[0] : { ...segments[0], bytes: concatenate(segments.map(({ bytes }) => bytes)) };
 	}
 
 	/**

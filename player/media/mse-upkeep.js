@@ -78,7 +78,7 @@ export function removeBefore({ start, position, isFull }) {
 
 /** A track that goes on this much earlier or later than it was may have jumped, in milliseconds. */
 export const LEAP_MS = 3000;
-/** Within this of the other track it has not, in milliseconds: who joins gets pictures from the group's first on, but no old sound. */
+/** Within this of the other track it has not, in milliseconds: who goes on after a gap gets pictures from a group's first on, but no old sound. */
 export const SAME_LINE_MS = 15_000;
 
 /** @typedef {{ newest: number, offset: number }} Place */

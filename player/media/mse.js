@@ -14,7 +14,7 @@
 import { Decision } from "../names.js";
 import { Fatal } from "../element/problem.js";
 import { readDecodeTime, readTimescale } from "./fmp4.js";
-import { Leaps, MSE_TARGET_MS, steer } from "./mse-upkeep.js";
+import { FAR_MS, Leaps, MSE_TARGET_MS, steer } from "./mse-upkeep.js";
 import { MseTrack } from "./mse-track.js";
 import { describePace } from "./pace.js";
 import { Schedule } from "./schedule.js";
@@ -27,6 +27,8 @@ const ENDED_MS = 3000;
 const STEER_INTERVAL_MS = 100;
 /** A browser that has stopped by itself is asked again after this, in milliseconds. */
 const PLAY_AGAIN_MS = 1000;
+/** A source that has nothing to play where it begins after this is told where there is something, in milliseconds. */
+const BEGIN_MS = 1000;
 /** A seek that takes longer has ended where a track has nothing and gets nothing any more, in milliseconds. */
 const SEEK_MS = 1000;
 
@@ -54,6 +56,9 @@ export class MsePlayer {
 	#newest = new Map();
 	/** @type {MediaSource | undefined} */
 	#source;
+	/** Where its time line begins on the player's. */
+	#origin = 0;
+	#openedAt = Infinity;
 	/** When the first media came that no source was made for. */
 	#since = Infinity;
 	#needsKey = true;
@@ -201,9 +206,10 @@ export class MsePlayer {
 		this.#offset = offset;
 		this.#newest.set(name, time + offset);
 		this.#schedule.handleReceived(now, name, time + offset);
-		track.push({ bytes: segment, offset });
+		track.push({ bytes: segment, time: time + offset, offset });
 		this.#since = Math.min(this.#since, now);
-		if (!this.#source && (this.#tracks.size > 1 || now - this.#since > TRACKS_MS)) this.#open();
+		const isWhole = this.#tracks.size > 1 && [...this.#tracks.values()].every(({ start }) => start !== undefined);
+		if (!this.#source && (isWhole || now - this.#since > TRACKS_MS)) this.#open();
 		this.#checkTracks();
 	}
 
@@ -252,8 +258,10 @@ export class MsePlayer {
 			if (source !== this.#source) return;
 			try {
 				source.duration = Infinity;
+				this.#openedAt = performance.now();
+				this.#origin = this.#tracks.get("video")?.start ?? this.#tracks.get("audio")?.start ?? 0;
 				const buffers = [...this.#tracks.values()].map((track) => /** @type {const} */ ([track, source.addSourceBuffer(track.mime)]));
-				for (const [track, buffer] of buffers) track.attach(buffer);
+				for (const [track, buffer] of buffers) track.attach(buffer, this.#origin);
 			} catch (error) {
 				this.#handlers.handleTrouble(`the browser can't play this: ${error}`);
 			}
@@ -265,6 +273,7 @@ export class MsePlayer {
 	/** Begins with another source, from the next key frame on. */
 	#renew() {
 		this.#source = undefined;
+		this.#openedAt = Infinity;
 		this.#since = Infinity;
 		for (const track of this.#tracks.values()) track.detach();
 		this.handleGap();
@@ -284,10 +293,16 @@ export class MsePlayer {
 		this.#schedule.handleUnderrun(performance.now());
 	}
 
-	/** @param {number} now */
+	/**
+	 * A source begins with what it has, and is steered once it plays: WebKitGTK hangs now and then when it is to seek before it has
+	 * begun (WPEWebKit's issue 1367).
+	 *
+	 * @param {number} now
+	 */
 	#steer(now) {
 		const video = this.#video;
 		if (!this.#source || (video.seeking && now - this.#soughtAt < SEEK_MS)) return;
+		if (video.readyState < video.HAVE_CURRENT_DATA && now - this.#openedAt < BEGIN_MS) return;
 		const position = this.#position;
 		this.#count(position);
 		const { seekTo, pace } = steer({
@@ -298,8 +313,8 @@ export class MsePlayer {
 			due: this.#schedule.due(now),
 		});
 		if (seekTo !== undefined && this.#started) this.#handlers.handleDecision(Decision.SKIP, `${Math.round(seekTo - position)} ms`);
-		if (seekTo !== undefined) {
-			video.currentTime = seekTo / 1000;
+		if (seekTo !== undefined && (this.#started || Math.abs(seekTo - position) > FAR_MS)) {
+			video.currentTime = (seekTo - this.#origin) / 1000;
 			this.#soughtAt = now;
 		}
 		if (Math.sign(video.playbackRate - 1) !== Math.sign(pace - 1)) this.#handlers.handleDecision(Decision.SPEED, describePace(pace));
@@ -313,8 +328,6 @@ export class MsePlayer {
 		this.#started = true;
 		this.#askedAt = now;
 		const video = this.#video;
-		// WebKitGTK hangs more often when it's asked for both at once.
-		if (video.seeking) await new Promise((done) => video.addEventListener("seeked", done, { once: true, signal: this.#life.signal }));
 		try {
 			await video.play();
 		} catch (error) {
@@ -340,7 +353,7 @@ export class MsePlayer {
 			// The browser counts anew with each source, and calls less often than it shows.
 			this.#framesShown += presentedFrames > before ? presentedFrames - before : 1;
 			// The clock goes on until the frame is on the screen.
-			if (this.#started && !this.#video.seeking) this.#skew.handleShown(this.#position + (expectedDisplayTime - now) * this.#video.playbackRate, mediaTime * 1000);
+			if (this.#started && !this.#video.seeking) this.#skew.handleShown(this.#position + (expectedDisplayTime - now) * this.#video.playbackRate, mediaTime * 1000 + this.#origin);
 			this.#watchFrames(presentedFrames);
 		}) ?? 0;
 	}
@@ -350,11 +363,14 @@ export class MsePlayer {
 	}
 
 	get #position() {
-		return this.#video.currentTime * 1000;
+		return this.#video.currentTime * 1000 + this.#origin;
 	}
 
 	get #ranges() {
 		const { buffered } = this.#video;
-		return Array.from({ length: buffered.length }, (_, i) => ({ start: buffered.start(i) * 1000, end: buffered.end(i) * 1000 }));
+		return Array.from({ length: buffered.length }, (_, i) => ({
+			start: buffered.start(i) * 1000 + this.#origin,
+			end: buffered.end(i) * 1000 + this.#origin,
+		}));
 	}
 }

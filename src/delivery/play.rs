@@ -292,7 +292,8 @@ impl Stream {
             (Track::Data, _) => return self.data.write(flows, lasting(frame.message), None).map(|_: Written| ()),
             (_, UnitKind::Audio) => {
                 let repeated = received < playing.started && playing.last_audio >= Some(timestamp);
-                let audible = policy::is_audible(received, playing.started, playing.format.target_delay(config));
+                let format = playing.format;
+                let audible = policy::is_audible(format, received, playing.started, format.target_delay(config));
                 if self.paused || !self.wants_audio || repeated || !audible {
                     return Ok(());
                 }

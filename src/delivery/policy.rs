@@ -17,6 +17,7 @@
 use std::time::{Duration, Instant};
 
 use super::Config;
+use super::formats::Format;
 use super::query::Query;
 use crate::media::{Track, UnitKind};
 use crate::session::tally::Origin;
@@ -124,9 +125,10 @@ pub(super) fn is_live(received: Instant, resumed: Instant, margin: Option<Durati
 /// Whether an audio frame is worth giving to a viewer that started at `started` and buffers `target_delay`.
 ///
 /// The running group is given for its pictures, which need each other. Sound does not: all of it would only make a
-/// viewer that follows the audio clock start a group's length behind.
-pub(super) fn is_audible(received: Instant, started: Instant, target_delay: Duration) -> bool {
-    received + target_delay >= started
+/// viewer that follows the audio clock start a group's length behind. Media Source Extensions begin where all tracks have
+/// something, and jump from there: they get the group's sound too.
+pub(super) fn is_audible(format: Format, received: Instant, started: Instant, target_delay: Duration) -> bool {
+    format == Format::Fmp4 || received + target_delay >= started
 }
 
 #[cfg(test)]
@@ -225,8 +227,9 @@ mod tests {
     fn sound_from_before_the_target_delay_is_not_given() {
         let received = Instant::now();
         let delay = Duration::from_millis(150);
-        assert!(is_audible(received, received + delay, delay));
-        assert!(!is_audible(received, received + Duration::from_millis(151), delay));
-        assert!(is_audible(received + Duration::from_secs(1), received, delay));
+        assert!(is_audible(Format::Raw, received, received + delay, delay));
+        assert!(!is_audible(Format::Raw, received, received + Duration::from_millis(151), delay));
+        assert!(is_audible(Format::Raw, received + Duration::from_secs(1), received, delay));
+        assert!(is_audible(Format::Fmp4, received, received + Duration::from_secs(2), delay));
     }
 }

@@ -147,8 +147,8 @@ function track() {
 	};
 	const made = new MseTrack({ mime: "video/mp4", timescale: 1000, init: Uint8Array.of(1) }, handlers);
 	const buffer = new FakeBuffer();
-	const push = (/** @type {number} */ byte, offset = 0) => made.push({ bytes: Uint8Array.of(byte), offset });
-	return { track: made, buffer, push, told, attach: () => made.attach(/** @type {any} */ (buffer)) };
+	const push = (/** @type {number} */ byte, offset = 0) => made.push({ bytes: Uint8Array.of(byte), time: offset, offset });
+	return { track: made, buffer, push, told, attach: (origin = 0) => made.attach(/** @type {any} */ (buffer), origin) };
 }
 
 test("a buffer gets the initialization first, then what waited in one piece", () => {
@@ -172,6 +172,17 @@ test("what is on another time line is appended with its own offset", () => {
 	push(4, 4000);
 	buffer.settle();
 	assert.deepEqual(buffer.log, ["append 1", "append 2", "offset 4", "append 3,4"]);
+});
+
+test("a buffer's time line begins where it is told", () => {
+	const { track: made, buffer, push, attach } = track();
+	push(2, 7000);
+	assert.equal(made.start, 7000);
+	attach(5000);
+	buffer.settle();
+	buffer.ranges = [[0, 20]];
+	made.trim(25_000);
+	assert.deepEqual(buffer.log, ["append 1", "offset 2", "append 2", "remove 0 15"]);
 });
 
 test("a buffer that is full is emptied behind the position, and takes then what it refused", () => {
@@ -203,7 +214,7 @@ test("a browser that takes nothing makes nothing wait for ever", () => {
 	attach();
 	buffer.settle();
 	made.hold(true);
-	for (let i = 0; i < 9; i++) made.push({ bytes: new Uint8Array(1 << 20), offset: 0 });
+	for (let i = 0; i < 9; i++) made.push({ bytes: new Uint8Array(1 << 20), time: 0, offset: 0 });
 	assert.deepEqual(told, ["overflow"]);
 	made.hold(false);
 	buffer.settle();
