@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::hook::Heard;
 use super::limits::Meter;
 use super::policy::{Basis, Denial};
-use super::session::{Authority, Held, SessionId, Visitor};
+use super::session::{Asked, Authority, Held, SessionId, Visitor};
 use super::{Action, Secret};
 
 /// What a connection asks for.
@@ -32,6 +32,7 @@ pub struct Wish<'a> {
 pub struct Asking {
     authority: Authority,
     session: SessionId,
+    asked: Asked,
     action: Action,
     path: Arc<str>,
     rate: u64,
@@ -58,6 +59,7 @@ pub struct Grant {
 impl Asking {
     pub(super) fn new(
         visitor: &Visitor,
+        asked: Asked,
         heard: Heard,
         action: Action,
         path: Arc<str>,
@@ -68,7 +70,7 @@ impl Asking {
             Heard::Known(answer) => State::Known(answer),
             Heard::Waiting(answer) => State::Waiting(answer),
         };
-        Self { authority: visitor.authority.clone(), session: visitor.id, action, path, rate, credential, state }
+        Self { authority: visitor.authority.clone(), session: visitor.id, asked, action, path, rate, credential, state }
     }
 
     fn finish(&mut self, answer: Result<Basis, Denial>) -> Result<Grant, Denial> {
@@ -77,7 +79,7 @@ impl Asking {
         })?;
         let (path, credential) = (Arc::clone(&self.path), self.credential.take());
         let held = Held { action: self.action, path, basis, rate: self.rate, credential };
-        self.authority.hold(self.session, held)
+        self.authority.hold(self.session, held, self.asked)
     }
 }
 

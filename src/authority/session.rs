@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ask::{Asking, Grant, Wish};
 use super::config::{Config, Hook};
-use super::hook::{Asked, Heard, Question, Verdict};
+use super::hook::{self, Heard, Question, Verdict};
 use super::limits::{Counts, Limits};
 use super::policy::{Basis, Claim, Decision, Denial, Policy, PolicyError};
 use super::{Action, Secret};
@@ -33,7 +33,7 @@ pub struct Authority {
 struct Shared {
     rules: RwLock<Arc<Rules>>,
     table: Mutex<Table>,
-    asked: Mutex<Asked>,
+    asked: Mutex<hook::Asked>,
     questions: Mutex<Option<mpsc::Receiver<Question>>>,
     last: AtomicU64,
     denials: [AtomicU64; Denial::NAMES.len()],
@@ -53,6 +53,8 @@ struct Table {
     sessions: HashMap<SessionId, Session>,
     counts: Counts,
     revoked: HashSet<String>,
+    /// How often it was said that somebody may no longer do what they might.
+    changes: u64,
     measured: Option<SystemTime>,
 }
 
@@ -76,6 +78,14 @@ pub(super) struct Held {
     pub(super) rate: u64,
     /// For the next policy to look at.
     pub(super) credential: Option<Secret>,
+}
+
+/// From where and when something was asked for, and after how many changes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    address: IpAddr,
+    at: SystemTime,
+    changes: u64,
 }
 
 /// Names a session for as long as the gateway runs.
@@ -174,7 +184,7 @@ impl Authority {
     }
 
     fn with(rules: Rules) -> Self {
-        let (asked, questions) = Asked::new();
+        let (asked, questions) = hook::Asked::new();
         Self {
             shared: Arc::new(Shared {
                 rules: RwLock::new(Arc::new(rules)),
@@ -196,14 +206,11 @@ impl Authority {
         *self.shared.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
         lock(&self.shared.asked).forget();
         let mut table = self.table();
+        table.changes += 1;
         let Table { sessions, revoked, .. } = &mut *table;
-        let is_denied = |address: IpAddr, held: &Held| {
-            let claim = Claim { action: held.action, path: &held.path, address, credential: held.credential.as_ref() };
-            matches!(rules.policy.decide(&claim, &|name| revoked.contains(name), now), Decision::Denied(_))
-        };
         for session in sessions.values_mut() {
             let address = session.address.ip();
-            if session.uses.values().any(|held| is_denied(address, held)) {
+            if session.uses.values().any(|held| held.denial(&rules.policy, revoked, address, now).is_some()) {
                 session.cut(Cut::Revoked);
             }
         }
@@ -253,6 +260,7 @@ impl Authority {
     /// into the configuration too), and ends the sessions that are there by it; how many.
     pub fn revoke(&self, name: &str) -> usize {
         let mut table = self.table();
+        table.changes += 1;
         if table.revoked.len() < MAX_REVOKED {
             table.revoked.insert(name.into());
         } else {
@@ -357,11 +365,18 @@ impl Authority {
         found.map(|(_, session)| usize::from(session.cut(why))).sum()
     }
 
-    /// Takes room for what is granted.
-    pub(super) fn hold(&self, session: SessionId, held: Held) -> Result<Grant, Denial> {
-        let (rules, number) = (self.rules(), self.number());
+    /// Takes room for what is granted, unless it was taken back since `asked`.
+    pub(super) fn hold(&self, session: SessionId, held: Held, asked: Asked) -> Result<Grant, Denial> {
+        let number = self.number();
         let mut table = self.table();
-        let Table { sessions, counts, .. } = &mut *table;
+        // What is written while the table is locked sees what is held in it.
+        let rules = self.rules();
+        let Table { sessions, counts, revoked, changes, .. } = &mut *table;
+        if *changes != asked.changes
+            && let Some(denial) = held.denial(&rules.policy, revoked, asked.address, asked.at)
+        {
+            return Err(self.counted(denial));
+        }
         let taken = counts.take(&rules.limits, held.action, &held.path, held.rate);
         let meter = taken.map_err(|denial| self.counted(denial))?;
         match sessions.get_mut(&session) {
@@ -427,6 +442,7 @@ impl Visitor {
         let Wish { action, path, credential, rate } = wish;
         let credential = credential.or_else(|| self.credential.clone());
         let claim = Claim { action, path, address: self.address, credential: credential.as_ref() };
+        let asked = Asked { address: self.address, at: now, changes: self.authority.table().changes };
         let decided = match self.authority.decision(&claim, now) {
             Decision::Granted(basis) => Heard::Known(Ok(basis)),
             Decision::Denied(denial) => Heard::Known(Err(denial)),
@@ -443,7 +459,7 @@ impl Visitor {
         if let Some(denial) = denied {
             self.authority.denied(self.address, denial, now);
         }
-        Asking::new(self, decided, action, path.into(), rate, credential)
+        Asking::new(self, asked, decided, action, path.into(), rate, credential)
     }
 }
 
@@ -462,6 +478,17 @@ impl Drop for Visitor {
 impl Drop for Arrival {
     fn drop(&mut self) {
         self.authority.table().counts.leave(self.address);
+    }
+}
+
+impl Held {
+    /// Why it would not be granted now. What the hook has granted stays.
+    fn denial(&self, policy: &Policy, revoked: &HashSet<String>, address: IpAddr, now: SystemTime) -> Option<Denial> {
+        let claim = Claim { action: self.action, path: &self.path, address, credential: self.credential.as_ref() };
+        match policy.decide(&claim, &|name| revoked.contains(name), now) {
+            Decision::Denied(denial) => Some(denial),
+            Decision::Granted(_) | Decision::Unknown => None,
+        }
     }
 }
 

@@ -124,6 +124,26 @@ fn another_policy_cuts_those_that_it_does_not_allow() {
 }
 
 #[test]
+fn what_is_revoked_before_it_is_held_is_not_granted() {
+    let authority = authority(&closed());
+    let (visitor, _leash) = visit(&authority);
+    let (revoked, other) = (ask(&visitor, Some(token("a", 100))), ask(&visitor, Some(token("b", 100))));
+    authority.revoke("a");
+    assert_eq!(now(revoked).unwrap().unwrap_err(), Denial::Revoked);
+    assert!(now(other).unwrap().is_ok());
+}
+
+#[test]
+fn what_another_policy_denies_before_it_is_held_is_not_granted() {
+    let authority = Authority::default();
+    let (visitor, _leash) = visit(&authority);
+    let (stranger, friend) = (ask(&visitor, None), ask(&visitor, Some(token("a", 100))));
+    authority.replace(&closed(), Limits::default(), at(1)).unwrap();
+    assert_eq!(now(stranger).unwrap().unwrap_err(), Denial::Missing);
+    assert!(now(friend).unwrap().is_ok());
+}
+
+#[test]
 fn a_policy_that_can_t_be_used_changes_nothing() {
     let authority = Authority::default();
     let mut broken = closed();
