@@ -18,6 +18,7 @@ use crate::broadcast::Registry;
 use crate::clock::Clock;
 use crate::config::{Address, Config};
 use crate::server::admin::{self, Office, Order, Reloaded, Standing};
+use crate::server::client::Client;
 use crate::server::detect::Protocol;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::verdicts::Verdicts;
@@ -295,14 +296,14 @@ impl Gateway {
         }
         let (certificates, clock) = (Arc::clone(&self.certificates), self.context.clock);
         let authority = &self.context.authority;
-        let mut chores = JoinSet::new();
+        let (mut chores, client) = (JoinSet::new(), Client::default());
         chores.spawn(upkeep::sweep(authority.clone(), clock));
         if let Some(questions) = authority.questions() {
-            chores.spawn(hook::ask(authority.clone(), questions, clock));
+            chores.spawn(hook::ask(authority.clone(), questions, client.clone(), clock));
         }
         chores.spawn(async move { certificates.keep_fresh(clock).await });
         let (hooks, hooked) = watch::channel(self.config.hooks.clone());
-        chores.spawn(hooks::run(self.context.registry.events(), hooked));
+        chores.spawn(hooks::run(self.context.registry.events(), hooked, client));
         let (limits, limited) = watch::channel(self.config.rtmp.limits.clone());
         let (registry, sources) = (self.context.registry.clone(), self.config.sources.clone());
         chores.spawn(sources::run(registry, sources, limited, clock));

@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | L0 | `wire`, `media` | nothing |
 //! | L0 | `clock` | nothing |
-//! | L1 | `authority` | nothing |
+//! | L1 | `authority` | `wire` |
 //! | L1 | `session` | `wire` |
 //! | L1 | `broadcast` | `wire`, `media` |
 //! | L2 | `ingest` | `wire`, `media`, `broadcast`, `authority`, `clock` |

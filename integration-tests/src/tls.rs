@@ -34,11 +34,20 @@ pub fn client_offering(protocols: &[&[u8]]) -> Result<Arc<ClientConfig>> {
 /// # Errors
 /// When no key can be made.
 pub fn server() -> Result<Arc<ServerConfig>> {
+    Ok(server_and_certificate()?.0)
+}
+
+/// The same, and the certificate in PEM for whoever is to trust it.
+///
+/// # Errors
+/// As [`server`].
+pub fn server_and_certificate() -> Result<(Arc<ServerConfig>, String)> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
     let provider = Arc::new(ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(config.with_no_client_auth().with_single_cert(vec![made.cert.into()], key)?))
+    let pem = made.cert.pem();
+    Ok((Arc::new(config.with_no_client_auth().with_single_cert(vec![made.cert.into()], key)?), pem))
 }
 
 #[derive(Debug)]

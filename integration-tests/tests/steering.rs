@@ -12,13 +12,15 @@ use integration_tests::gateway::gateway_with;
 use integration_tests::operator::{ask, get};
 use integration_tests::process::{GatewayProcess, built_gateway};
 use integration_tests::publisher::Publisher;
+use integration_tests::tls::server_and_certificate;
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{End, PATIENCE, Recorder};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 async fn publish(rtmp: SocketAddr, stream: &str) -> Result<Publisher> {
     Publisher::start(rtmp, stream, Live::new(Clip::demo()?, Stamps::Video, 0)).await
@@ -109,35 +111,46 @@ async fn who_drains_is_not_ready_first_then_tells_its_viewers_and_ends() -> Resu
 }
 
 /// Answers POSTs, and gives out their bodies; or never answers.
-async fn listener(answers: bool) -> Result<(String, mpsc::UnboundedReceiver<Value>)> {
+async fn listener(answers: bool, tls: Option<TlsAcceptor>) -> Result<(String, mpsc::UnboundedReceiver<Value>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}/hook", listener.local_addr()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://localhost:{}/hook", listener.local_addr()?.port());
     let (told, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let mut request = Vec::new();
-            while !request.ends_with(b"}") && socket.read_buf(&mut request).await.is_ok_and(|len| len > 0) {}
-            let text = String::from_utf8_lossy(&request).into_owned();
-            assert!(text.starts_with("POST /hook HTTP/1.1\r\n") && text.contains("application/json"), "{text}");
-            let body = text.split_once("\r\n\r\n").map(|(_, body)| serde_json::from_str(body));
-            if let Some(Ok(body)) = body {
-                told.send(body).ok();
-            }
-            if answers {
-                socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.ok();
-            } else {
-                std::future::pending::<()>().await;
+        while let Ok((socket, _)) = listener.accept().await {
+            match &tls {
+                Some(tls) => hear(tls.accept(socket).await?, &told, answers).await?,
+                None => hear(socket, &told, answers).await?,
             }
         }
+        anyhow::Ok(())
     });
     Ok((url, events))
+}
+
+async fn hear(
+    mut socket: impl AsyncRead + AsyncWrite + Unpin,
+    told: &mpsc::UnboundedSender<Value>,
+    answers: bool,
+) -> Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") && socket.read_buf(&mut request).await? > 0 {}
+    let text = String::from_utf8(request)?;
+    assert!(text.starts_with("POST /hook HTTP/1.1\r\n") && text.contains("application/json"), "{text}");
+    let (_, body) = text.split_once("\r\n\r\n").context("no body")?;
+    told.send(serde_json::from_str(body)?)?;
+    if !answers {
+        std::future::pending::<()>().await;
+    }
+    socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+    Ok(socket.shutdown().await?)
 }
 
 #[tokio::test]
 async fn hooks_are_told_what_happens_in_its_order() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let written = folder.path().join("written");
-    let (url, mut events) = listener(true).await?;
+    let (url, mut events) = listener(true, None).await?;
     let script = format!("echo $HEADWATER_EVENT $HEADWATER_STREAM >> {}", written.display());
     let hooks = json!({"publish": url, "unpublish": url, "first_viewer": url, "last_viewer": ["sh", "-c", script]});
     let hooks = serde_json::from_value(hooks)?;
@@ -156,8 +169,25 @@ async fn hooks_are_told_what_happens_in_its_order() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_hook_over_https_is_told_whom_this_system_trusts() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (tls, certificate) = server_and_certificate()?;
+    let trusted = folder.path().join("trusted.pem");
+    fs::write(&trusted, certificate)?;
+    let (url, mut events) = listener(true, Some(tls.into())).await?;
+    let gateway = GatewayProcess::start_with(&built_gateway().await?, folder.path(), |command| {
+        command.env("SSL_CERT_FILE", &trusted).args(["--set", &format!("hooks.publish={url}")]);
+    })
+    .await?;
+    let _publisher = publish(gateway.rtmp, "live/x").await?;
+    let told = timeout(PATIENCE, events.recv()).await?;
+    assert_eq!(told, Some(json!({"event": "publish", "stream": "live/x"})));
+    Ok(())
+}
+
+#[tokio::test]
 async fn media_waits_for_no_hook() -> Result<()> {
-    let (url, mut events) = listener(false).await?;
+    let (url, mut events) = listener(false, None).await?;
     let hooks = serde_json::from_value(json!({"publish": url, "first_viewer": url}))?;
     let gateway = gateway_with(|config| config.hooks = hooks).await?;
     let _publisher = publish(gateway.rtmp, "live/x").await?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::pattern::Pattern;
 use super::token::Algorithm;
 use super::{Action, Secret};
+use crate::wire::url::Url;
 
 /// Who may do what. Lists are replaced as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -74,9 +75,9 @@ pub struct TokenKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Hook {
-    /// Where: `http://host:port/path`. Default none. Meant for a server on the same machine or network, since credentials
-    /// are sent to it.
-    pub url: Option<String>,
+    /// Where: `https://host:port/path`, or `http://` on the same machine or network, since credentials are sent to it. Default
+    /// none.
+    pub url: Option<Url>,
     /// How long it may take; who asks is refused then. Default 2 s: a person waits for it.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,

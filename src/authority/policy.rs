@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn what_neither_key_nor_token_knows_is_for_the_hook() {
         let mut config = config();
-        config.hook.url = Some("http://127.0.0.1:1/".into());
+        config.hook.url = "http://127.0.0.1:1/".parse().ok();
         assert_eq!(decide(&config, Action::View, None), Decision::Unknown);
         assert_eq!(decide(&config, Action::View, Some(&Secret::new("guess".into()))), Decision::Unknown);
         // What is known to be wrong is not asked about.

@@ -18,6 +18,7 @@ use super::hook::{self, Heard, Question, Verdict};
 use super::limits::{Counts, Limits};
 use super::policy::{Basis, Claim, Decision, Denial, Policy, PolicyError};
 use super::{Action, Secret};
+use crate::wire::url::Url;
 
 /// Most names that are revoked while the gateway runs; the oldest tokens among them have expired long since. Beyond, revoking
 /// still cuts off, and says that it can't be remembered.
@@ -320,7 +321,7 @@ impl Authority {
     }
 
     /// Where the hook is, and how long it may take.
-    pub fn hook(&self) -> (Option<String>, Duration) {
+    pub fn hook(&self) -> (Option<Url>, Duration) {
         let rules = self.rules();
         (rules.hook.url.clone(), rules.hook.timeout)
     }

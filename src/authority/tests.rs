@@ -162,7 +162,7 @@ fn what_the_connection_brought_is_taken_where_nothing_else_comes() {
 
 #[test]
 fn the_hook_is_waited_for() {
-    let config = Config { hook: Hook { url: Some("http://h/".into()), ..Hook::default() }, ..closed() };
+    let config = Config { hook: Hook { url: "http://h/".parse().ok(), ..Hook::default() }, ..closed() };
     let authority = authority(&config);
     let mut questions = authority.questions().unwrap();
     let (visitor, mut leash) = visit(&authority);

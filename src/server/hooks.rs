@@ -12,17 +12,12 @@
 //! ```
 
 use std::io;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, HOST};
-use axum::http::{Request, StatusCode, Uri};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -30,7 +25,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::client::{Client, NoAnswer};
 use crate::broadcast::{Change, Event};
+use crate::wire::url::{InvalidUrl, Url};
 
 /// What is told, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,23 +54,32 @@ impl Default for Config {
 
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(try_from = "Written", into = "Written")]
 pub enum Hook {
-    /// A POST to this address, `http://host:port/path`.
-    Post(Address),
-    /// This program with these arguments.
-    Run(Program),
+    /// A POST to this address.
+    Post(Url),
+    /// A program and its arguments, at least the program.
+    Run(Vec<String>),
 }
 
-/// An address that can be asked in the clear.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Address(String);
+/// The same in the file.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged, expecting = "an address, or a program and its arguments as a list")]
+enum Written {
+    Address(String),
+    Words(Vec<String>),
+}
 
-/// A program and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
-pub struct Program(Vec<String>);
+/// A hook that can't be.
+#[derive(Debug, Error)]
+pub enum InvalidHook {
+    /// Nothing can be posted there.
+    #[error("{0}; or a program and its arguments as a list")]
+    Address(#[from] InvalidUrl),
+    /// There is nothing to run.
+    #[error("an empty list: write a program and its arguments")]
+    NoProgram,
+}
 
 /// What is posted.
 #[derive(Serialize)]
@@ -86,46 +92,35 @@ struct Told<'a> {
 #[derive(Debug, Error)]
 enum Failed {
     #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Http(#[from] hyper::Error),
-    #[error("the request can't be made: {0}")]
-    Request(#[from] axum::http::Error),
+    NoAnswer(#[from] NoAnswer),
     #[error("answered with {0}")]
     Answered(StatusCode),
+    #[error("can't be run: {0}")]
+    Unrunnable(#[from] io::Error),
     #[error("ended with {0}")]
-    Ended(std::process::ExitStatus),
-    #[error("not done in time")]
-    TimedOut,
+    Ended(ExitStatus),
+    #[error("not done within {0:?}, and killed")]
+    Killed(Duration),
 }
 
-impl TryFrom<String> for Address {
-    type Error = &'static str;
+impl TryFrom<Written> for Hook {
+    type Error = InvalidHook;
 
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let uri: Option<Uri> = text.parse().ok();
-        let is_http = uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
-        is_http.then_some(Self(text)).ok_or("write http://host:port/path, or a program and its arguments as a list")
+    fn try_from(written: Written) -> Result<Self, InvalidHook> {
+        match written {
+            Written::Address(address) => Ok(Self::Post(address.parse()?)),
+            Written::Words(words) if words.is_empty() => Err(InvalidHook::NoProgram),
+            Written::Words(words) => Ok(Self::Run(words)),
+        }
     }
 }
 
-impl From<Address> for String {
-    fn from(address: Address) -> Self {
-        address.0
-    }
-}
-
-impl TryFrom<Vec<String>> for Program {
-    type Error = &'static str;
-
-    fn try_from(words: Vec<String>) -> Result<Self, &'static str> {
-        (!words.is_empty()).then_some(Self(words)).ok_or("a command needs a program")
-    }
-}
-
-impl From<Program> for Vec<String> {
-    fn from(program: Program) -> Self {
-        program.0
+impl From<Hook> for Written {
+    fn from(hook: Hook) -> Self {
+        match hook {
+            Hook::Post(url) => Self::Address(url.into()),
+            Hook::Run(words) => Self::Words(words),
+        }
     }
 }
 
@@ -141,7 +136,7 @@ impl Config {
 }
 
 /// Tells what happens, as configured at each moment, for ever. Cancel safe.
-pub async fn run(mut events: Receiver<Event>, config: watch::Receiver<Config>) {
+pub async fn run(mut events: Receiver<Event>, config: watch::Receiver<Config>, client: Client) {
     loop {
         let event = match events.recv().await {
             Ok(event) => event,
@@ -153,43 +148,27 @@ pub async fn run(mut events: Receiver<Event>, config: watch::Receiver<Config>) {
         };
         let config = config.borrow().clone();
         let Some(hook) = config.of(event.change) else { continue };
-        let done = timeout(config.timeout, tell(hook, &event)).await.unwrap_or(Err(Failed::TimedOut));
         let (name, stream) = (event.change.name(), &event.path);
-        match done {
+        match tell(hook, &event, &client, config.timeout).await {
             Ok(()) => debug!(hook = name, %stream, "told"),
             Err(error) => warn!(hook = name, %stream, %error, "hook failed"),
         }
     }
 }
 
-async fn tell(hook: &Hook, event: &Event) -> Result<(), Failed> {
+async fn tell(hook: &Hook, event: &Event, client: &Client, patience: Duration) -> Result<(), Failed> {
     let (name, stream) = (event.change.name(), event.path.as_str());
     match hook {
-        Hook::Run(Program(words)) => {
+        Hook::Post(url) => {
+            let status = client.post(url, &Told { event: name, stream }, patience).await?.status;
+            if status.is_success() { Ok(()) } else { Err(Failed::Answered(status)) }
+        }
+        Hook::Run(words) => {
             let mut command = Command::new(words.first().map_or("", String::as_str));
             command.args(words.iter().skip(1)).env("HEADWATER_EVENT", name).env("HEADWATER_STREAM", stream);
             command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-            let status = command.status().await?;
+            let status = timeout(patience, command.status()).await.map_err(|_| Failed::Killed(patience))??;
             if status.success() { Ok(()) } else { Err(Failed::Ended(status)) }
         }
-        Hook::Post(Address(address)) => post(address, &Told { event: name, stream }).await,
-    }
-}
-
-async fn post(address: &str, told: &Told<'_>) -> Result<(), Failed> {
-    let uri: Uri = address.parse().map_err(axum::http::Error::from)?;
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let socket = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
-    let request = Request::post(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(HOST, uri.authority().map_or(host, |authority| authority.as_str()))
-        .header(CONTENT_TYPE, "application/json")
-        .body(Body::from(serde_json::to_vec(told).map_err(io::Error::from)?))?;
-    tokio::select! {
-        response = sender.send_request(request) => match response?.status() {
-            status if status.is_success() => Ok(()),
-            status => Err(Failed::Answered(status)),
-        },
-        Err(error) = connection => Err(error.into()),
     }
 }

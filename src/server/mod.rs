@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod admission;
+pub mod client;
 mod connection;
 pub mod detect;
 pub mod dialect;

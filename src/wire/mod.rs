@@ -7,6 +7,7 @@ pub mod lane;
 pub mod query;
 pub mod tc;
 pub mod tlv;
+pub mod url;
 pub mod vlu;
 
 #[cfg(test)]
