@@ -10,7 +10,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::viewer::PATIENCE;
 
@@ -53,10 +53,16 @@ pub async fn until<T>(admin: SocketAddr, path: &str, found: impl Fn(&Value) -> O
     timeout(PATIENCE, waiting).await.with_context(|| format!("{path} never says so"))?
 }
 
-/// The figures.
+/// Asks for the figures until they are as `wanted`, and gives them; after [`PATIENCE`] those that there are.
 ///
 /// # Errors
 /// When there are none.
-pub async fn figures(admin: SocketAddr) -> Result<String> {
-    Ok(String::from_utf8(ask(admin, "GET", "/metrics").await?.into_body().to_vec())?)
+pub async fn figures_when(admin: SocketAddr, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let text = String::from_utf8(ask(admin, "GET", "/metrics").await?.into_body().to_vec())?;
+        if wanted(&text) || Instant::now() > until {
+            return Ok(text);
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! The operator's port: figures, the API and its reference, who is cut off.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater::media::Track;
@@ -9,12 +8,11 @@ use headwater::server::admin::ROUTES;
 use hyper::StatusCode;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::gateway::{Running, gateway};
-use integration_tests::operator::{ask, figures, get, until};
+use integration_tests::operator::{ask, figures_when, get, until};
 use integration_tests::publisher::Publisher;
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{End, Recorder};
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
 
 const DOCS: &str = include_str!("../../src/telemetry.rs");
 
@@ -68,19 +66,7 @@ async fn every_figure_is_shown_as_it_is_documented() -> Result<()> {
     let (gateway, _publisher, [mut ws, mut quic]) = busy().await?;
     ws.until(|seen| seen.track(Track::Video).count() >= 40).await?;
     quic.until(|seen| seen.track(Track::Video).count() >= 40).await?;
-    let shown = timeout(Duration::from_secs(20), async {
-        loop {
-            let text = figures(gateway.admin).await?;
-            if exposed(&text).len() == documented().len() {
-                return anyhow::Ok(text);
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    });
-    let text = match shown.await {
-        Ok(text) => text?,
-        Err(_) => figures(gateway.admin).await?,
-    };
+    let text = figures_when(gateway.admin, |text| exposed(text) == documented()).await?;
     assert_eq!(exposed(&text), documented());
     assert!(text.ends_with("# EOF\n"));
     let value = |name: &str| -> f64 {
