@@ -7,6 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::pin::pin;
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -186,7 +187,8 @@ impl Gateway {
         };
         let (publishers, viewers) = (ingest::Metrics::default(), delivery::Metrics::default());
         let verdicts = Arc::<Verdicts>::default();
-        let figures = telemetry::figures(&registry, &publishers, &viewers, &authority, &verdicts);
+        let panics = Counter::default();
+        let figures = telemetry::figures(&registry, &publishers, &viewers, &authority, &verdicts, &panics);
         let orders = mpsc::channel(MAX_ORDERS);
         let (standing, stands) = watch::channel(Standing::Starting);
         let office = Office {
@@ -215,6 +217,7 @@ impl Gateway {
             // The port for everything is open for both.
             http3: addresses.unified.map(|address| address.port()),
             verdicts,
+            panics,
             unsent_bytes: config.websocket.unsent_bytes,
             connections: Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS))),
             admin_connections: Arc::new(Semaphore::new(admin::MAX_CONNECTIONS)),
@@ -442,6 +445,33 @@ mod tests {
         let mut pong = [0; 2];
         socket.read_exact(&mut pong).await.unwrap();
         assert_eq!(pong, [0x8a, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_connection_and_is_counted() {
+        let mut gateway = Gateway::bind(config()).unwrap();
+        let mistake = || async {
+            if true {
+                panic!("a mistake")
+            }
+        };
+        let address = gateway.addresses().websocket.unwrap();
+        let context = Arc::get_mut(&mut gateway.context).unwrap();
+        context.http = context.http.clone().route("/mistake", axum::routing::get(mistake));
+        let permits = Arc::clone(&context.connections);
+        let (panics, free) = (context.panics.clone(), permits.available_permits());
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(gateway.run(async move { stopped.await.unwrap_or_default() }));
+        let mut other = TcpStream::connect(address).await.unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        ask(&mut other, request, "</html>").await;
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(b"GET /mistake HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        assert_eq!(socket.read(&mut [0]).await.unwrap_or_default(), 0);
+        assert!(ask(&mut other, request, "</html>").await.starts_with("HTTP/1.1 200"));
+        stop.send(()).unwrap();
+        running.await.unwrap();
+        assert_eq!((panics.get(), permits.available_permits()), (1, free));
     }
 
     async fn ask(socket: &mut TcpStream, request: &str, end: &str) -> String {

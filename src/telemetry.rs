@@ -17,15 +17,20 @@
 //! | `headwater_abandoned_frames` | counter | `kind`: audio, video | Audio and video messages that viewers were not sent, being too late |
 //! | `headwater_skipped_frames` | counter | | Messages that lagging viewers left out to go on with the newest group |
 //! | `headwater_connections` | counter | `verdict` | Connections to ports that detect, by what they turned out to be; refused: beyond limits |
+//! | `headwater_panics` | counter | | Connections that were ended by a mistake of the gateway's own, which the log tells |
 //!
 //! A counter's samples are called `…_total`. `transport` is one of `rtwebsocket`, `websocketstream`, `websocket`, `webtransport`
 //! and `quic`; `verdict` is a [`Verdict`](crate::server::detect::Verdict). Viewers' figures are up to a second old.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 use crate::authority::Authority;
@@ -53,7 +58,7 @@ pub enum Format {
 }
 
 /// Sends the log to standard error, so that standard output holds only what was asked for. `RUST_LOG` chooses the levels
-/// (default `info`). Later calls do nothing.
+/// (default `info`). Panics are told there too. Later calls change nothing.
 pub fn log_to_stderr(config: &Config) {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
     // A log that can't be written is nothing to say on standard error, which is the log.
@@ -62,6 +67,16 @@ pub fn log_to_stderr(config: &Config) {
         Format::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
         Format::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
+    panic::set_hook(Box::new(log_panic));
+}
+
+/// In the log's form, and with the connection in whose task it is.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    let reason = panic.payload_as_str().unwrap_or_default();
+    error!(reason, location, backtrace, "a mistake of the gateway's own, please report it");
 }
 
 /// All figures, to be shown.
@@ -71,6 +86,7 @@ pub fn figures(
     viewers: &delivery::Metrics,
     authority: &Authority,
     verdicts: &Arc<Verdicts>,
+    panics: &Counter,
 ) -> Registry {
     let mut registry = Registry::with_prefix("headwater");
     streams.register(&mut registry);
@@ -78,5 +94,60 @@ pub fn figures(
     viewers.register(&mut registry);
     registry.register_collector(Box::new(authority.clone()));
     registry.register_collector(Box::new(Arc::clone(verdicts)));
+    let help = "Connections that were ended by a mistake of the gateway's own, which the log tells";
+    registry.register("panics", help, panics.clone());
     registry
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::panic::catch_unwind;
+    use std::sync::Mutex;
+
+    use tracing::info_span;
+    use tracing::subscriber::with_default;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_one_line_of_the_log_with_its_connection() {
+        let written = Written::default();
+        let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer({
+            let written = written.clone();
+            move || written.clone()
+        });
+        // Other tests' panics are told by the hook that was there.
+        let before = Arc::new(panic::take_hook());
+        let others = Arc::clone(&before);
+        let this = std::thread::current().id();
+        panic::set_hook(Box::new(
+            move |panic| {
+                if std::thread::current().id() == this { log_panic(panic) } else { others(panic) }
+            },
+        ));
+        with_default(log.finish(), || {
+            let _span = info_span!("tcp", peer = "192.0.2.7:1").entered();
+            assert!(catch_unwind(|| panic!("a mistake")).is_err());
+        });
+        panic::set_hook(Box::new(move |panic| before(panic)));
+        let written = written.0.lock().unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&written).unwrap();
+        assert_eq!((&line["level"], &line["reason"]), (&"ERROR".into(), &"a mistake".into()));
+        assert_eq!(line["span"]["peer"], "192.0.2.7:1");
+        assert!(line["location"].as_str().unwrap().contains("telemetry.rs"), "{line}");
+    }
 }

@@ -8,6 +8,7 @@ pub mod admin;
 mod admission;
 pub mod client;
 mod connection;
+mod connections;
 pub mod detect;
 pub mod dialect;
 mod dispatch;
@@ -33,6 +34,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
+use prometheus_client::metrics::counter::Counter;
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
@@ -131,6 +133,8 @@ pub struct Context {
     pub limits: Limits,
     /// What connections have turned out to be.
     pub verdicts: Arc<Verdicts>,
+    /// Connections that have ended by a panic, counted.
+    pub panics: Counter,
     /// Permits for [`Limits::connections`].
     pub connections: Arc<Semaphore>,
     /// Permits on the operator's port, which is open when the others are full.

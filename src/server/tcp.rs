@@ -9,10 +9,10 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use super::connections::Connections;
 use super::detect::Verdict;
 use super::{Context, Shutdown, dispatch};
 
@@ -65,12 +65,12 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts on one port until shutdown, each connection with the context of that moment, then waits for its connections to end. Dropping the future cuts them off.
 pub async fn serve(listener: TcpListener, port: Port, contexts: watch::Receiver<Arc<Context>>, mut shutdown: Shutdown) {
-    let mut tasks = JoinSet::new();
+    let mut connections = Connections::new(contexts.borrow().panics.clone());
     let mut back_off = MIN_BACK_OFF;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            Some(_) = tasks.join_next() => continue,
+            Some(()) = connections.ended() => continue,
             () = shutdown.begun() => break,
         };
         match accepted {
@@ -91,7 +91,7 @@ pub async fn serve(listener: TcpListener, port: Port, contexts: watch::Receiver<
                     continue;
                 };
                 let connection = dispatch::serve(socket, peer, port, Arc::clone(&context), shutdown.clone());
-                tasks.spawn(async move {
+                connections.spawn(async move {
                     connection.await;
                     drop((permit, arrival));
                 });
@@ -108,7 +108,7 @@ pub async fn serve(listener: TcpListener, port: Port, contexts: watch::Receiver<
         }
     }
     drop(listener);
-    while tasks.join_next().await.is_some() {}
+    connections.all_ended().await;
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -19,10 +19,10 @@ use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Connecting, Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 
+use super::connections::Connections;
 use super::detect::{self, Verdict};
 use super::tls::TlsError;
 use super::viewer::{self, Guest};
@@ -139,11 +139,11 @@ pub async fn serve(
         }
     };
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    let mut tasks = JoinSet::new();
+    let mut connections = Connections::new(contexts.borrow().panics.clone());
     loop {
         let incoming = tokio::select! {
             incoming = endpoint.accept() => incoming,
-            Some(_) = tasks.join_next() => continue,
+            Some(()) = connections.ended() => continue,
             () = shutdown.begun() => break,
         };
         let Some(incoming) = incoming else {
@@ -152,12 +152,12 @@ pub async fn serve(
         };
         let context = Arc::clone(&contexts.borrow());
         if let Some(connection) = admit(incoming, &handshakes, port, &context, &shutdown) {
-            tasks.spawn(connection);
+            connections.spawn(connection);
         }
     }
     // Whoever comes now is refused.
     endpoint.set_server_config(None);
-    while tasks.join_next().await.is_some() {}
+    connections.all_ended().await;
     let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
 }
 
