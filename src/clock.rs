@@ -50,3 +50,19 @@ impl Epoch {
         (self.since + time.saturating_duration_since(self.at)).saturating_sub(self.at.saturating_duration_since(time))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_and_after_the_reading_are_told_from_it_alone() {
+        let at = Instant::now();
+        let epoch = Epoch { at, since: Duration::from_secs(100) };
+        let second = Duration::from_secs(1);
+        assert_eq!(epoch.millis_to(at + second), 101_000.0);
+        assert_eq!(epoch.wall_at(at.checked_sub(second).unwrap()), SystemTime::UNIX_EPOCH + 99 * second);
+        // A machine whose time of day is before 1970, or was not known.
+        assert_eq!(Epoch { at, since: Duration::ZERO }.millis_to(at.checked_sub(second).unwrap()), 0.0);
+    }
+}

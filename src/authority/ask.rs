@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::hook::Heard;
 use super::limits::Meter;
 use super::policy::{Basis, Denial};
-use super::session::{Asked, Authority, Held, SessionId, Visitor};
+use super::session::{Asked, Authority, Held, Life, SessionId, Visitor};
 use super::{Action, Secret};
 
 /// What a connection asks for.
@@ -78,7 +78,7 @@ impl Asking {
             tracing::debug!(action = %self.action, path = %self.path, "refused: {denial}");
         })?;
         let (path, credential) = (Arc::clone(&self.path), self.credential.take());
-        let held = Held { action: self.action, path, basis, rate: self.rate, credential };
+        let held = Held { action: self.action, path, basis, rate: self.rate, credential, life: Life::default() };
         self.authority.hold(self.session, held, self.asked)
     }
 }

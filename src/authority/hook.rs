@@ -62,6 +62,7 @@ enum State {
     Waiting(Vec<oneshot::Sender<Answer>>),
     Known {
         answer: Answer,
+        since: SystemTime,
         until: SystemTime,
     },
 }
@@ -84,7 +85,10 @@ impl Asked {
         let key = question.key();
         let (sender, receiver) = oneshot::channel();
         match self.answers.get_mut(&key) {
-            Some(State::Known { answer, until }) if now < *until => return Heard::Known(answer.clone()),
+            // By a clock that was set back, it would be remembered for as long as that was.
+            Some(State::Known { answer, since, until }) if (*since..*until).contains(&now) => {
+                return Heard::Known(answer.clone());
+            }
             Some(State::Waiting(waiting)) => {
                 waiting.push(sender);
                 return Heard::Waiting(receiver);
@@ -117,7 +121,8 @@ impl Asked {
             Verdict::Refused => (Err(Denial::Hook), cache),
             Verdict::Unanswered => (Err(Denial::Unanswered), SILENCE.min(cache)),
         };
-        let known = State::Known { answer: answer.clone(), until: now.checked_add(remembered).unwrap_or(now) };
+        let known =
+            State::Known { answer: answer.clone(), since: now, until: now.checked_add(remembered).unwrap_or(now) };
         let Some(State::Waiting(waiting)) = self.answers.insert(question.key(), known) else { return None };
         let count = waiting.len();
         for one in waiting {
@@ -198,6 +203,15 @@ mod tests {
         asked.answer(&question("a"), Verdict::Allowed { lifetime: Some(Duration::from_secs(3)) }, CACHE, at(0));
         assert!(known(&mut asked, "a", 2).is_some());
         assert_eq!(known(&mut asked, "a", 3), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_answer() {
+        let (mut asked, _questions) = Asked::new();
+        assert_eq!(known(&mut asked, "a", 3600), None);
+        asked.answer(&question("a"), Verdict::Refused, CACHE, at(3600));
+        assert!(known(&mut asked, "a", 3601).is_some());
+        assert_eq!(known(&mut asked, "a", 5), None);
     }
 
     #[test]

@@ -56,7 +56,6 @@ struct Table {
     revoked: HashSet<String>,
     /// How often it was said that somebody may no longer do what they might.
     changes: u64,
-    measured: Option<SystemTime>,
 }
 
 /// One connection.
@@ -79,6 +78,16 @@ pub(super) struct Held {
     pub(super) rate: u64,
     /// For the next policy to look at.
     pub(super) credential: Option<Secret>,
+    pub(super) life: Life,
+}
+
+/// How long something is still granted. It was said as a time of day; from then on it is counted, since the time of day may
+/// be set while a session lasts.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    left: Option<Duration>,
+    /// Whether the time since the last sweep is its own.
+    is_swept: bool,
 }
 
 /// From where and when something was asked for, and after how many changes.
@@ -274,16 +283,18 @@ impl Authority {
         self.cut(Cut::Revoked, |_, session| session.uses.values().any(is_it))
     }
 
-    /// Ends what has expired, and measures. To be called several times a second; `memory` is what the gateway has resident.
-    pub fn sweep(&self, memory: u64, now: SystemTime) {
+    /// Ends what has expired, and measures. To be called several times a second; `memory` is what the gateway has resident, and
+    /// `elapsed` the time since the last call, whatever the time of day says.
+    pub fn sweep(&self, memory: u64, elapsed: Duration, now: SystemTime) {
         let rules = self.rules();
         let mut table = self.table();
-        let elapsed = table.measured.replace(now).and_then(|last| now.duration_since(last).ok());
-        if let Some(elapsed) = elapsed.filter(|elapsed| !elapsed.is_zero()) {
-            table.counts.measure(&rules.limits.address, elapsed, memory, now);
-        }
+        table.counts.measure(&rules.limits.address, elapsed, memory, now);
         for session in table.sessions.values_mut() {
-            if session.uses.values().any(|held| held.basis.expires.is_some_and(|expires| expires <= now)) {
+            let mut is_over = false;
+            for held in session.uses.values_mut() {
+                is_over |= held.life.is_over_after(elapsed);
+            }
+            if is_over {
                 session.cut(Cut::Expired);
             }
         }
@@ -367,7 +378,8 @@ impl Authority {
     }
 
     /// Takes room for what is granted, unless it was taken back since `asked`.
-    pub(super) fn hold(&self, session: SessionId, held: Held, asked: Asked) -> Result<Grant, Denial> {
+    pub(super) fn hold(&self, session: SessionId, mut held: Held, asked: Asked) -> Result<Grant, Denial> {
+        held.life = Life::new(&held.basis, asked.at);
         let number = self.number();
         let mut table = self.table();
         // What is written while the table is locked sees what is held in it.
@@ -479,6 +491,21 @@ impl Drop for Visitor {
 impl Drop for Arrival {
     fn drop(&mut self) {
         self.authority.table().counts.leave(self.address);
+    }
+}
+
+impl Life {
+    fn new(basis: &Basis, now: SystemTime) -> Self {
+        let left = basis.expires.map(|expires| expires.duration_since(now).unwrap_or_default());
+        Self { left, is_swept: false }
+    }
+
+    fn is_over_after(&mut self, elapsed: Duration) -> bool {
+        let Some(left) = &mut self.left else { return false };
+        if std::mem::replace(&mut self.is_swept, true) {
+            *left = left.saturating_sub(elapsed);
+        }
+        left.is_zero()
     }
 }
 

@@ -8,9 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::*;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
+/// Some time, of which who has just come has not had a part.
+const SWEEP: Duration = Duration::from_millis(250);
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
 }
 
 fn peer() -> SocketAddr {
@@ -92,10 +98,28 @@ fn an_expired_token_cuts_what_it_has_granted() {
     let authority = authority(&closed());
     let (visitor, mut leash) = visit(&authority);
     let _grant = now(ask(&visitor, Some(token("a", 100)))).unwrap().unwrap();
-    authority.sweep(0, at(99));
+    authority.sweep(0, SWEEP, at(0));
+    authority.sweep(0, seconds(99), at(99));
     assert_eq!(now(&mut leash), None);
-    authority.sweep(0, at(100));
+    authority.sweep(0, seconds(1), at(100));
     assert_eq!(now(&mut leash), Some(Cut::Expired));
+}
+
+#[test]
+fn a_clock_that_is_set_neither_ends_a_session_nor_makes_it_longer() {
+    let authority = authority(&closed());
+    let (visitor, mut leash) = visit(&authority);
+    let (publisher, mut open) = visit(&authority);
+    let _grant = now(ask(&visitor, Some(token("a", 100)))).unwrap().unwrap();
+    let _open = now(ask(&publisher, Some(token("b", 1_000_000)))).unwrap().unwrap();
+    authority.sweep(0, SWEEP, at(0));
+    for day in [at(3600), UNIX_EPOCH - seconds(3600), at(60)] {
+        authority.sweep(0, seconds(25), day);
+        assert!(authority.arrive([192, 0, 2, 7].into(), day).is_some());
+        assert_eq!(now(&mut leash), None);
+    }
+    authority.sweep(0, seconds(25), at(1));
+    assert_eq!((now(&mut leash), now(&mut open)), (Some(Cut::Expired), None));
 }
 
 #[test]
@@ -172,7 +196,8 @@ fn the_hook_is_waited_for() {
     assert_eq!((question.action, &*question.path, question.address), (Action::View, "live/film", peer().ip()));
     authority.answer(&question, Verdict::Allowed { lifetime: Some(Duration::from_secs(60)) }, at(0));
     let _grant = now(&mut asking).unwrap().unwrap();
-    authority.sweep(0, at(60));
+    authority.sweep(0, SWEEP, at(0));
+    authority.sweep(0, seconds(60), at(60));
     assert_eq!(now(&mut leash), Some(Cut::Expired));
 }
 

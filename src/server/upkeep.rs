@@ -16,9 +16,12 @@ const SWEEP: Duration = Duration::from_millis(250);
 pub async fn sweep(authority: Authority, clock: Clock) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = clock.now();
     loop {
         ticks.tick().await;
-        authority.sweep(resident_memory(), clock.wall());
+        let now = clock.now();
+        authority.sweep(resident_memory(), now - last, clock.wall());
+        last = now;
     }
 }
 
