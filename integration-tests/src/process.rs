@@ -123,6 +123,7 @@ impl Process {
 pub struct GatewayProcess {
     /// The process.
     pub process: Process,
+    command: Command,
     /// Where publishers go.
     pub rtmp: SocketAddr,
     /// Where viewers go.
@@ -179,8 +180,25 @@ impl GatewayProcess {
             command.args(["--set", &format!("{key}={address}")]);
         }
         change(&mut command);
-        let mut process = Process::start(&mut command)?;
-        for address in [rtmp, websocket, unified] {
+        let process = Process::start(&mut command)?;
+        let mut this =
+            Self { process, command, rtmp, websocket, unified, admin, quic, webtransport, webtransport_fmp4 };
+        this.listens().await?;
+        Ok(this)
+    }
+
+    /// Kills it (SIGKILL), starts it again on the same ports and waits until it listens.
+    ///
+    /// # Errors
+    /// As [`GatewayProcess::start`].
+    pub async fn kill_and_restart(&mut self) -> Result<()> {
+        self.process.child.kill().await?;
+        self.process = Process::start(&mut self.command)?;
+        self.listens().await
+    }
+
+    async fn listens(&mut self) -> Result<()> {
+        for address in [self.rtmp, self.websocket, self.unified] {
             let listens = async {
                 while TcpStream::connect(address).await.is_err() {
                     sleep(Duration::from_millis(20)).await;
@@ -188,10 +206,10 @@ impl GatewayProcess {
             };
             tokio::select! {
                 () = listens => {}
-                code = process.end() => anyhow::bail!("the gateway ended: {code:?}"),
+                code = self.process.end() => anyhow::bail!("the gateway ended: {code:?}"),
             }
         }
-        Ok(Self { process, rtmp, websocket, unified, admin, quic, webtransport, webtransport_fmp4 })
+        Ok(())
     }
 }
 

@@ -1,17 +1,29 @@
-//! What a machine does to a gateway: no file descriptors left, no room for the log.
+//! What a machine does to a gateway: no file descriptors left, no room for the log or for certificates, no memory, the end of
+//! the process.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use headwater::media::Track;
 use integration_tests::clip::{Clip, Live, Stamps};
+use integration_tests::operator::ask;
 use integration_tests::process::{GatewayProcess, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::transport::Transport;
-use integration_tests::viewer::Recorder;
+use integration_tests::viewer::{End, PATIENCE, Recorder, Seen, Viewer};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
+use tokio::process::ChildStderr;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
 async fn publish(rtmp: SocketAddr) -> Result<Publisher> {
     Publisher::start(rtmp, "live/x", Live::new(Clip::demo()?, Stamps::Video, 0)).await
@@ -22,6 +34,23 @@ async fn sees_more(viewer: &mut Recorder) -> Result<()> {
     viewer.until(|seen| seen.track(Track::Video).count() >= count + 20).await?;
     assert!(viewer.record.gaps.is_empty());
     Ok(())
+}
+
+/// The log of a gateway whose standard error is a pipe.
+fn log(gateway: &mut GatewayProcess) -> Result<Lines<BufReader<ChildStderr>>> {
+    Ok(BufReader::new(gateway.process.child.stderr.take().context("no pipe")?).lines())
+}
+
+async fn says(log: &mut Lines<BufReader<ChildStderr>>, words: &str) -> Result<()> {
+    let reading = async {
+        while let Some(line) = log.next_line().await? {
+            if line.contains(words) {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("it ended without saying {words}")
+    };
+    timeout(PATIENCE, reading).await.with_context(|| format!("it does not say {words}"))?
 }
 
 #[tokio::test]
@@ -59,17 +88,143 @@ async fn without_file_descriptors_who_is_here_stays_and_later_others_come() -> R
 }
 
 #[tokio::test]
-async fn without_room_for_its_log_it_goes_on() -> Result<()> {
+async fn without_room_or_a_reader_for_its_log_it_goes_on() -> Result<()> {
+    let full = || OpenOptions::new().write(true).open("/dev/full").map(Stdio::from);
+    let closed = || io::pipe().map(|(_, writer)| Stdio::from(writer));
+    for (output, errors) in [(full()?, full()?), (closed()?, closed()?)] {
+        let folder = tempfile::tempdir()?;
+        let gateway = GatewayProcess::start_with(&built_gateway().await?, folder.path(), |command| {
+            command.env("RUST_LOG", "debug").stdout(output).stderr(errors);
+        })
+        .await?;
+        let _publisher = publish(gateway.rtmp).await?;
+        for transport in [Transport::Ws, Transport::WebTransport] {
+            sees_more(&mut Recorder::play(gateway.address(transport), transport, "live/x").await?).await?;
+        }
+        assert_eq!(gateway.process.terminate().await?, Some(0));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_room_for_files_its_certificate_is_in_memory() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let full = OpenOptions::new().write(true).open("/dev/full")?;
-    let gateway = GatewayProcess::start_with(&built_gateway().await?, folder.path(), |command| {
-        command.env("RUST_LOG", "debug").stderr(full);
+    let script = folder.path().join("without-room");
+    let binary = built_gateway().await?;
+    fs::write(&script, format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f 0\nexec {} \"$@\"\n", binary.display()))?;
+    fs::set_permissions(&script, Permissions::from_mode(0o755))?;
+    let mut gateway = GatewayProcess::start_with(&script, folder.path(), |command| {
+        command.stderr(Stdio::piped());
     })
     .await?;
+    says(&mut log(&mut gateway)?, "kept in memory only").await?;
+    assert_eq!(fs::read_dir(folder.path().join("certs"))?.count(), 0, "what is half written is left behind");
     let _publisher = publish(gateway.rtmp).await?;
-    for transport in [Transport::Ws, Transport::WebTransport] {
+    for transport in [Transport::Wss, Transport::WebTransport] {
         sees_more(&mut Recorder::play(gateway.address(transport), transport, "live/x").await?).await?;
     }
     assert_eq!(gateway.process.terminate().await?, Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_full_disk_has_cut_off_is_not_taken() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    fs::write(&certificate, made.cert.pem())?;
+    fs::write(&key, made.signing_key.serialize_pem())?;
+    let set = |key: &str, file: &Path| format!("tls.{key}={}", file.display());
+    let mut gateway = GatewayProcess::start_with(&built_gateway().await?, folder.path(), |command| {
+        command.args(["--set", &set("certificate", &certificate), "--set", &set("key", &key)]).stderr(Stdio::piped());
+    })
+    .await?;
+    let mut log = log(&mut gateway)?;
+    let _publisher = publish(gateway.rtmp).await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Wss, "live/x").await?;
+    fs::write(&certificate, "")?;
+    says(&mut log, "the one before stays in use").await?;
+    sees_more(&mut viewer).await?;
+    sees_more(&mut Recorder::play(gateway.quic, Transport::Quic, "live/x").await?).await
+}
+
+#[tokio::test]
+async fn without_memory_newcomers_are_refused_and_who_is_here_stays() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("h.yml");
+    fs::write(&file, "")?;
+    let gateway = GatewayProcess::start_with(&built_gateway().await?, folder.path(), |command| {
+        command.arg("--config").arg(&file);
+    })
+    .await?;
+    let _publisher = publish(gateway.rtmp).await?;
+    let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/x").await?;
+    sees_more(&mut viewer).await?;
+    fs::write(&file, "limits: {node: {memory: 1 MiB}}\n")?;
+    assert!(ask(gateway.admin, "POST", "/api/v1/reload").await?.status().is_success());
+    let mut newcomer = Recorder::play(gateway.quic, Transport::Quic, "live/x").await?;
+    let seen = newcomer.until(|seen| seen.end.is_some()).await?;
+    // Try again later: RFC 6455, §7.4.1 and its registry.
+    assert_eq!((seen.end, seen.frames.len()), (Some(End::Closed(Some(1013))), 0));
+    sees_more(&mut viewer).await?;
+    fs::write(&file, "")?;
+    assert!(ask(gateway.admin, "POST", "/api/v1/reload").await?.status().is_success());
+    sees_more(&mut Recorder::play(gateway.quic, Transport::Quic, "live/x").await?).await
+}
+
+/// How long a client waits between two attempts, and a viewer for its next picture.
+const PAUSE: Duration = Duration::from_millis(100);
+const SILENCE: Duration = Duration::from_secs(1);
+
+async fn publish_again_and_again(rtmp: SocketAddr) {
+    loop {
+        if let Ok(publisher) = publish(rtmp).await {
+            publisher.ended().await.ok();
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn watch_again_and_again(server: SocketAddr, transport: Transport, pictures: watch::Sender<usize>) {
+    loop {
+        let Ok(Ok(mut viewer)) = timeout(SILENCE, Viewer::play(server, transport, "live/x")).await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        loop {
+            match timeout(SILENCE, viewer.next()).await {
+                Ok(Ok(Seen::Frame(frame))) if frame.track == Track::Video => pictures.send_modify(|count| *count += 1),
+                Ok(Ok(Seen::Ended(_)) | Err(_)) | Err(_) => break,
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_kill_everybody_is_back_within_two_seconds_of_the_listener() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut gateway = GatewayProcess::start(&built_gateway().await?, folder.path()).await?;
+    let mut clients = JoinSet::new();
+    clients.spawn(publish_again_and_again(gateway.rtmp));
+    let mut pictures = Vec::new();
+    for transport in [Transport::Ws, Transport::Wss, Transport::Quic, Transport::WebTransport] {
+        let (sender, receiver) = watch::channel(0);
+        clients.spawn(watch_again_and_again(gateway.address(transport), transport, sender));
+        pictures.push((transport, receiver));
+    }
+    for (transport, pictures) in &mut pictures {
+        timeout(PATIENCE, pictures.wait_for(|count| *count > 20)).await.with_context(|| transport.to_string())??;
+    }
+    gateway.kill_and_restart().await?;
+    let listening = Instant::now();
+    for (transport, pictures) in &mut pictures {
+        let before = *pictures.borrow();
+        timeout(PATIENCE, pictures.wait_for(|count| *count > before))
+            .await
+            .with_context(|| transport.to_string())??;
+        let back = listening.elapsed();
+        ensure!(back < Duration::from_secs(2), "{transport}: {back:?}");
+    }
     Ok(())
 }

@@ -115,8 +115,9 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&part)?.write_all(text.as_bytes())?;
-    fs::rename(part, path)
+    let written = options.open(&part).and_then(|mut file| file.write_all(text.as_bytes()));
+    // What is left on a full disk is of no use to anybody.
+    written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| drop(fs::remove_file(&part)))
 }
 
 fn certify(certificate: &str, key: &str, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
