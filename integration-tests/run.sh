@@ -27,6 +27,7 @@ install_tools() {
   ls /usr/lib/*/webkit2gtk-4.1/MiniBrowser >/dev/null 2>&1 ||
     packages+=(libwebkit2gtk-4.1-0 gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
   command -v Xvfb >/dev/null || packages+=(xvfb)
+  command -v pebble >/dev/null || packages+=(pebble)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
   if [ ${#packages[@]} -gt 0 ]; then

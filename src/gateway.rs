@@ -188,7 +188,8 @@ impl Gateway {
         let (publishers, viewers) = (ingest::Metrics::default(), delivery::Metrics::default());
         let verdicts = Arc::<Verdicts>::default();
         let panics = Counter::default();
-        let figures = telemetry::figures(&registry, &publishers, &viewers, &authority, &verdicts, &panics);
+        let figures =
+            telemetry::figures(&registry, &publishers, &viewers, &authority, &verdicts, &panics, &certificates);
         let orders = mpsc::channel(MAX_ORDERS);
         let (standing, stands) = watch::channel(Standing::Starting);
         let office = Office {
@@ -214,6 +215,7 @@ impl Gateway {
             websocket: config.websocket.keep_alive,
             tls,
             unified_tls,
+            challenges: certificates.challenges(),
             // The port for everything is open for both.
             http3: addresses.unified.map(|address| address.port()),
             verdicts,

@@ -9,7 +9,7 @@
 //! | `headwater_rtmp_ended` | counter | `reason`: left, lost, misbehaved, codec, silent, replaced | RTMP connections that are here no longer, by why |
 //! | `headwater_denied` | counter | `reason` | Wishes to publish or view that were denied |
 //! | `headwater_viewers` | gauge | `transport` | Viewers connected now |
-//! | `headwater_viewers_ended` | counter | `reason`: left, lost, misbehaved, silent, cut_off, shutdown | Viewers that are here no longer, by why |
+//! | `headwater_viewers_ended` | counter | `reason`: left, lost, misbehaved, silent, idle, cut_off, shutdown | Viewers that are here no longer, by why |
 //! | `headwater_sent_bytes` | counter | `transport` | Bytes of messages given to viewers' transports, framing not counted |
 //! | `headwater_sent_frames` | counter | `transport` | Audio and video messages given to viewers' transports |
 //! | `headwater_delay_seconds` | histogram | `transport` | From a frame's arrival from its publisher until its last byte is given to a viewer's transport |
@@ -18,6 +18,7 @@
 //! | `headwater_skipped_frames` | counter | | Messages that lagging viewers left out to go on with the newest group |
 //! | `headwater_connections` | counter | `verdict` | Connections to ports that detect, by what they turned out to be; refused: beyond limits |
 //! | `headwater_panics` | counter | | Connections that were ended by a mistake of the gateway's own, which the log tells |
+//! | `headwater_certificate_orders` | counter | `outcome`: issued, failed | Certificates ordered from an authority, by how that ended |
 //!
 //! A counter's samples are called `…_total`. `transport` is one of `rtwebsocket`, `websocketstream`, `websocket`, `webtransport`
 //! and `quic`; `verdict` is a [`Verdict`](crate::server::detect::Verdict). Viewers' figures are up to a second old.
@@ -34,6 +35,7 @@ use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 use crate::authority::Authority;
+use crate::server::tls::Certificates;
 use crate::server::verdicts::Verdicts;
 use crate::{broadcast, delivery, ingest};
 
@@ -87,6 +89,7 @@ pub fn figures(
     authority: &Authority,
     verdicts: &Arc<Verdicts>,
     panics: &Counter,
+    certificates: &Certificates,
 ) -> Registry {
     let mut registry = Registry::with_prefix("headwater");
     streams.register(&mut registry);
@@ -96,6 +99,7 @@ pub fn figures(
     registry.register_collector(Box::new(Arc::clone(verdicts)));
     let help = "Connections that were ended by a mistake of the gateway's own, which the log tells";
     registry.register("panics", help, panics.clone());
+    certificates.register(&mut registry);
     registry
 }
 

@@ -18,6 +18,7 @@ pub mod link;
 pub mod operator;
 pub mod origin;
 pub mod pages;
+pub mod pebble;
 mod pipe;
 pub mod process;
 pub mod publisher;

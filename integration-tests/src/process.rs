@@ -241,7 +241,10 @@ pub async fn built_gateway() -> Result<PathBuf> {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> Result<SocketAddr> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

@@ -61,6 +61,21 @@ async fn an_unreadable_certificate_is_named_with_its_key() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_authority_beside_certificate_files_is_refused_with_both_keys() -> Result<()> {
+    let yaml = "# x\ntls:\n  certificate: c.pem\n  key: k.pem\n  acme:\n    domains: [live.example.org]\n";
+    let said = refused(yaml, &["check-config", "bad.yml"]).await?;
+    names(&said, &["bad.yml:3", "tls.certificate", "tls.acme", "set one of them"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_no_certificate_can_be_ordered_for_is_refused() -> Result<()> {
+    let said = refused("tls:\n  acme:\n    domains: [\"*.example.org\"]\n", &["check-config", "bad.yml"]).await?;
+    names(&said, &["bad.yml:2", "tls.acme.domains", "live.example.org"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_setting_on_the_command_line_is_named_as_it_was_given() -> Result<()> {
     let said = refused("", &["serve", "--set", "rtmp.address=nowhere"]).await?;
     names(&said, &["--set rtmp.address=nowhere", "rtmp.address"]);

@@ -3,7 +3,7 @@
 //! ```text
 //! TCP ─▶ first_byte ─┬▶ RTMP
 //!                    ├▶ HTTP/1.1
-//!                    └▶ TLS ─▶ negotiated ─┬▶ HTTP/1.1, HTTP/2, RTMPS
+//!                    └▶ TLS ─▶ negotiated ─┬▶ HTTP/1.1, HTTP/2, RTMPS, an authority's challenge
 //!                                          └▶ nothing ─▶ inside, by the first byte again: HTTP/1.1, RTMPS
 //! UDP ─▶ QUIC ─▶ quic ─▶ HTTP/3, native
 //! ```
@@ -32,6 +32,8 @@ pub enum Verdict {
     Http3,
     /// Our own protocol over QUIC.
     Native,
+    /// A certificate authority that looks whether it reaches us.
+    Challenge,
     /// Nothing that is spoken here.
     Unknown,
     /// A TLS handshake that came to nothing.
@@ -70,11 +72,13 @@ pub enum Protocol {
     Rtmp,
     /// Our own protocol over QUIC.
     Native,
+    /// A certificate authority's challenge, `tls-alpn-01`: a handshake, and nothing behind it. No port offers it.
+    Acme,
 }
 
 impl Verdict {
     /// Every one of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Rtmp,
         Self::Rtmps,
         Self::Http,
@@ -82,6 +86,7 @@ impl Verdict {
         Self::Http2,
         Self::Http3,
         Self::Native,
+        Self::Challenge,
         Self::Unknown,
         Self::NoTls,
         Self::Silent,
@@ -99,6 +104,7 @@ impl Verdict {
             Self::Http2 => "http2",
             Self::Http3 => "http3",
             Self::Native => "quic",
+            Self::Challenge => "challenge",
             Self::Unknown => "unknown",
             Self::NoTls => "no_tls",
             Self::Silent => "silent",
@@ -110,7 +116,7 @@ impl Verdict {
 
 impl Protocol {
     /// Every one of them.
-    pub const ALL: [Self; 5] = [Self::Http1, Self::Http2, Self::Http3, Self::Rtmp, Self::Native];
+    pub const ALL: [Self; 6] = [Self::Http1, Self::Http2, Self::Http3, Self::Rtmp, Self::Native, Self::Acme];
 
     /// Its name on the wire.
     pub fn name(self) -> &'static [u8] {
@@ -120,6 +126,7 @@ impl Protocol {
             Self::Http3 => b"h3",
             Self::Rtmp => b"rtmp",
             Self::Native => b"headwater/1",
+            Self::Acme => b"acme-tls/1",
         }
     }
 
@@ -145,6 +152,7 @@ pub fn negotiated(protocol: Option<&[u8]>) -> Option<Verdict> {
         Some(Protocol::Http1) => Verdict::Https,
         Some(Protocol::Http2) => Verdict::Http2,
         Some(Protocol::Rtmp) => Verdict::Rtmps,
+        Some(Protocol::Acme) => Verdict::Challenge,
         Some(Protocol::Http3 | Protocol::Native) | None => Verdict::Unknown,
     })
 }
@@ -163,7 +171,7 @@ pub fn quic(protocol: Option<&[u8]>) -> Verdict {
     match protocol.and_then(Protocol::named) {
         Some(Protocol::Http3) => Verdict::Http3,
         Some(Protocol::Native) => Verdict::Native,
-        Some(Protocol::Http1 | Protocol::Http2 | Protocol::Rtmp) | None => Verdict::Unknown,
+        Some(Protocol::Http1 | Protocol::Http2 | Protocol::Rtmp | Protocol::Acme) | None => Verdict::Unknown,
     }
 }
 
@@ -216,12 +224,13 @@ mod tests {
                 Protocol::Http1 => Verdict::Https,
                 Protocol::Http2 => Verdict::Http2,
                 Protocol::Rtmp => Verdict::Rtmps,
+                Protocol::Acme => Verdict::Challenge,
                 Protocol::Http3 | Protocol::Native => Verdict::Unknown,
             };
             let over_udp = match protocol {
                 Protocol::Http3 => Verdict::Http3,
                 Protocol::Native => Verdict::Native,
-                Protocol::Http1 | Protocol::Http2 | Protocol::Rtmp => Verdict::Unknown,
+                Protocol::Http1 | Protocol::Http2 | Protocol::Rtmp | Protocol::Acme => Verdict::Unknown,
             };
             assert_eq!((negotiated(Some(name)), quic(Some(name))), (Some(over_tcp), over_udp));
             for length in 0..name.len() {

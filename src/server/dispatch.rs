@@ -113,8 +113,10 @@ async fn serve_tls(socket: TcpStream, peer: SocketAddr, port: Port, context: Arc
     };
     let agreed = match port {
         Port::Unified => detect::negotiated(socket.get_ref().1.alpn_protocol()),
-        // There is nothing but HTTP/1.1 to agree upon, and it has its own patience.
-        Port::Http | Port::Rtmp | Port::Admin => Some(Verdict::Https),
+        // Who agrees upon nothing is no other than HTTP/1.1, which has its own patience.
+        Port::Http | Port::Rtmp | Port::Admin => {
+            detect::negotiated(socket.get_ref().1.alpn_protocol()).or(Some(Verdict::Https))
+        }
     };
     let verdict = match agreed {
         Some(verdict) => verdict,
@@ -129,6 +131,8 @@ async fn serve_tls(socket: TcpStream, peer: SocketAddr, port: Port, context: Arc
         Verdict::Https => Box::pin(connection::serve(socket, peer, via, &context, shutdown)).await,
         Verdict::Http2 => Box::pin(http2::serve(socket, via, context, shutdown)).await,
         Verdict::Rtmps => Box::pin(serve_rtmp(socket, peer, &context, shutdown)).await,
+        // The handshake was the answer.
+        Verdict::Challenge => info!("an authority has looked whether it reaches us"),
         _ => debug!("nothing that is spoken here, inside TLS"),
     }
 }
@@ -140,8 +144,10 @@ async fn shake_hands(socket: TcpStream, port: Port, context: &Context) -> io::Re
         Port::Unified => &context.unified_tls,
         Port::Http | Port::Rtmp | Port::Admin => &context.tls,
     };
-    debug!(host = start.client_hello().server_name(), "TLS hello");
-    start.into_stream_with(Arc::clone(config), |tls| tls.set_buffer_limit(Some(TLS_BUFFER))).await
+    let hello = start.client_hello();
+    debug!(host = hello.server_name(), "TLS hello");
+    let config = context.challenges.answer(&hello).unwrap_or_else(|| Arc::clone(config));
+    start.into_stream_with(config, |tls| tls.set_buffer_limit(Some(TLS_BUFFER))).await
 }
 
 /// Why a stage has come to nothing.

@@ -39,6 +39,7 @@ use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
+use self::tls::acme::Challenges;
 use self::verdicts::Verdicts;
 use crate::authority::{self, Authority};
 use crate::broadcast::Registry;
@@ -125,6 +126,8 @@ pub struct Context {
     pub tls: Arc<ServerConfig>,
     /// For TLS connections on the port for everything.
     pub unified_tls: Arc<ServerConfig>,
+    /// For TLS connections of a certificate authority.
+    pub challenges: Arc<Challenges>,
     /// The UDP port that HTTP/3 is announced on by the port for everything.
     pub http3: Option<u16>,
     /// Bytes that the kernel may hold unsent for a viewer.

@@ -1,8 +1,10 @@
-//! TLS: certificates from files, which are read again when they change, or one for development that is made and renewed here.
+//! TLS: certificates from files, which are read again when they change, from an authority ([`acme`]), or one for development that
+//! is made and renewed here.
 //!
 //! A handshake takes the certificate that is in use when it begins. Whoever is connected keeps its keys, whatever is done to the
 //! certificate, over TCP and over QUIC.
 
+pub mod acme;
 mod development;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use prometheus_client::registry::Registry;
 use ring::digest::{SHA256, digest};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -24,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use self::acme::{Acme, Challenges};
 use self::development::Development;
 use super::detect::Protocol;
 use crate::clock::Clock;
@@ -35,9 +39,9 @@ const DIRECTORY: &str = "certs";
 /// be told of changes would take more, and misses those behind links and on other machines' disks.
 const CHECK: Duration = Duration::from_secs(2);
 
-/// Certificates: both files, or neither.
+/// Where the certificate is from: both files, an authority, or neither.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Files", into = "Files")]
+#[serde(try_from = "Keys", into = "Keys")]
 pub enum Config {
     /// A certificate for this machine, signed by itself, made and renewed by the gateway. The default: it needs nothing.
     #[default]
@@ -49,23 +53,24 @@ pub enum Config {
         /// Its private key.
         key: PathBuf,
     },
+    /// An authority, and the certificate for development until it has given one.
+    Acme(acme::Config),
 }
 
-/// The two keys of the file.
+/// The keys of the file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Files {
+struct Keys {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    acme: acme::Config,
 }
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file is missing, not readable or not PEM. `key` says which one to set right.
-    #[error(
-        "{key}: {path}: {reason}; give a PEM file that can be read, or leave both of tls.certificate and tls.key out"
-    )]
+    #[error("{key}: {path}: {reason}; give a PEM file that can be read, or leave it out")]
     File {
         /// The configuration key that names it.
         key: &'static str,
@@ -88,16 +93,31 @@ pub enum TlsError {
 /// The certificate in use, replaceable while connections are served.
 #[derive(Debug)]
 pub struct Certificates {
-    current: RwLock<Arc<CertifiedKey>>,
+    current: RwLock<InUse>,
     provider: Arc<CryptoProvider>,
     source: Source,
+    acme: Option<Acme>,
+}
+
+#[derive(Debug, Clone)]
+struct InUse {
+    key: Arc<CertifiedKey>,
+    is_development: bool,
 }
 
 /// Where the certificate is from.
 #[derive(Debug)]
 enum Source {
-    Files { certificate: PathBuf, key: PathBuf, seen: Mutex<Pem> },
-    Development { folder: PathBuf, renewal: Mutex<SystemTime> },
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+        seen: Mutex<Pem>,
+    },
+    /// With an authority, as long as it has given none.
+    Development {
+        folder: PathBuf,
+        renewal: Mutex<SystemTime>,
+    },
 }
 
 /// What was in the two files.
@@ -117,19 +137,27 @@ impl Certificates {
         match config {
             Config::Files { certificate, key } => {
                 let pem = Pem::read(certificate, key)?;
-                let current = RwLock::new(Arc::new(pem.certify(certificate, key, &provider)?));
+                let current = InUse::new(pem.certify(certificate, key, &provider)?, false);
                 let source =
                     Source::Files { certificate: certificate.clone(), key: key.clone(), seen: Mutex::new(pem) };
-                Ok(Arc::new(Self { current, provider, source }))
+                Ok(Arc::new(Self { current: RwLock::new(current), provider, source, acme: None }))
             }
-            Config::Development => Self::development(DIRECTORY.into(), clock.wall(), provider),
+            Config::Development => Ok(Arc::new(Self::development(DIRECTORY.into(), clock.wall(), provider)?)),
+            Config::Acme(config) => {
+                let (acme, kept) = Acme::open(config, clock.wall(), &provider)?;
+                let stand_in = Self::development(config.folder.clone(), clock.wall(), provider)?;
+                if let Some(key) = kept {
+                    stand_in.put(InUse::new(key, false));
+                }
+                Ok(Arc::new(Self { acme: Some(acme), ..stand_in }))
+            }
         }
     }
 
-    fn development(folder: PathBuf, now: SystemTime, provider: Arc<CryptoProvider>) -> Result<Arc<Self>, TlsError> {
+    fn development(folder: PathBuf, now: SystemTime, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let found = Development::find_or_make(&folder, now, &provider)?;
         let source = Source::Development { folder, renewal: Mutex::new(found.renewal) };
-        Ok(Arc::new(Self { current: RwLock::new(Arc::new(found.key)), provider, source }))
+        Ok(Self { current: RwLock::new(InUse::new(found.key, true)), provider, source, acme: None })
     }
 
     /// What a TLS connection over TCP is accepted with, on a port that speaks `protocols`, the best first.
@@ -163,16 +191,23 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    /// The SHA-256 hash of the development certificate, by which a page may trust it; `None` for one from files, which
+    /// The SHA-256 hash of the development certificate, by which a page may trust it; `None` while another one is in use, which
     /// browsers trust by its chain.
     pub fn development_hash(&self) -> Option<[u8; 32]> {
-        match self.source {
-            Source::Files { .. } => None,
-            Source::Development { .. } => {
-                let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-                digest(&SHA256, current.cert.first()?).as_ref().try_into().ok()
-            }
-        }
+        let current = self.in_use();
+        let certificate = current.key.cert.first().filter(|_| current.is_development)?;
+        digest(&SHA256, certificate).as_ref().try_into().ok()
+    }
+
+    /// What an authority is answered that looks whether a domain is ours.
+    pub fn challenges(&self) -> Arc<Challenges> {
+        self.acme.as_ref().map(Acme::challenges).unwrap_or_default()
+    }
+
+    /// Has it shown how orders end.
+    pub fn register(&self, registry: &mut Registry) {
+        let outcomes = self.acme.as_ref().map(Acme::outcomes).unwrap_or_default();
+        registry.register("certificate_orders", "Certificates ordered from an authority, by how that ended", outcomes);
     }
 
     /// Reads the files again, or renews the development certificate if that is due at `now`; whether there is another
@@ -181,6 +216,7 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`]: the certificate is the one that it was.
     pub fn refresh(&self, now: SystemTime) -> Result<bool, TlsError> {
+        let is_development = self.in_use().is_development;
         let fresh = match &self.source {
             Source::Files { certificate, key, seen } => {
                 let pem = Pem::read(certificate, key)?;
@@ -194,7 +230,7 @@ impl Certificates {
             }
             Source::Development { folder, renewal } => {
                 let mut renewal = lock(renewal);
-                if now < *renewal {
+                if !is_development || now < *renewal {
                     return Ok(false);
                 }
                 let found = Development::find_or_make(folder, now, &self.provider)?;
@@ -202,14 +238,27 @@ impl Certificates {
                 found.key
             }
         };
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+        self.put(InUse::new(fresh, is_development));
         Ok(true)
     }
 
-    /// Does so for ever, each time that it may be needed. Cancel safe.
+    fn put(&self, fresh: InUse) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    fn in_use(&self) -> InUse {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does so for ever, each time that it may be needed, and orders what an authority is to give. Cancel safe.
     pub async fn keep_fresh(&self, clock: Clock) {
         let mut last_failure = None;
         loop {
+            if let Some(acme) = &self.acme
+                && let Some(key) = acme.renew(clock.wall()).await
+            {
+                self.put(InUse::new(key, false));
+            }
             sleep(CHECK).await;
             match self.refresh(clock.wall()) {
                 Ok(true) => info!("another certificate is in use"),
@@ -231,16 +280,26 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(self.in_use().key)
     }
 }
 
-impl TryFrom<Files> for Config {
+impl InUse {
+    fn new(key: CertifiedKey, is_development: bool) -> Self {
+        Self { key: Arc::new(key), is_development }
+    }
+}
+
+impl TryFrom<Keys> for Config {
     type Error = &'static str;
 
-    fn try_from(files: Files) -> Result<Self, &'static str> {
-        match (files.certificate, files.key) {
+    fn try_from(Keys { certificate, key, acme }: Keys) -> Result<Self, &'static str> {
+        let wants_acme = acme != acme::Config::default();
+        match (certificate, key) {
+            (None, None) if wants_acme => acme.check().map(|()| Self::Acme(acme)),
             (None, None) => Ok(Self::Development),
+            (Some(_), _) if wants_acme => Err("tls.certificate and tls.acme are both set: set one of them"),
+            (_, Some(_)) if wants_acme => Err("tls.key and tls.acme are both set: set one of them"),
             (Some(certificate), Some(key)) => Ok(Self::Files { certificate, key }),
             (Some(_), None) => Err("tls.certificate is set and tls.key is not: set both, or neither"),
             (None, Some(_)) => Err("tls.key is set and tls.certificate is not: set both, or neither"),
@@ -248,11 +307,14 @@ impl TryFrom<Files> for Config {
     }
 }
 
-impl From<Config> for Files {
+impl From<Config> for Keys {
     fn from(config: Config) -> Self {
         match config {
             Config::Development => Self::default(),
-            Config::Files { certificate, key } => Self { certificate: Some(certificate), key: Some(key) },
+            Config::Files { certificate, key } => {
+                Self { certificate: Some(certificate), key: Some(key), ..Self::default() }
+            }
+            Config::Acme(acme) => Self { acme, ..Self::default() },
         }
     }
 }
@@ -301,7 +363,7 @@ impl Certificates {
     /// A development certificate that is kept nowhere.
     pub(super) fn in_memory() -> Arc<Self> {
         let provider = Arc::new(crypto::ring::default_provider());
-        Self::development("/dev/null/certs".into(), Clock.wall(), provider).unwrap()
+        Arc::new(Self::development("/dev/null/certs".into(), Clock.wall(), provider).unwrap())
     }
 }
 
@@ -310,7 +372,7 @@ mod tests {
     use super::*;
 
     fn pair(certificate: Option<&str>, key: Option<&str>) -> Result<Config, &'static str> {
-        Files { certificate: certificate.map(Into::into), key: key.map(Into::into) }.try_into()
+        Keys { certificate: certificate.map(Into::into), key: key.map(Into::into), ..Keys::default() }.try_into()
     }
 
     #[test]
@@ -345,7 +407,7 @@ mod tests {
     }
 
     fn in_use(certificates: &Certificates) -> CertificateDer<'static> {
-        certificates.current.read().unwrap().cert[0].clone()
+        certificates.in_use().key.cert[0].clone()
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! A certificate authority: Pebble, by those who run Let's Encrypt.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::pages::over_http1;
+use crate::process::{Process, free_port};
+use crate::viewer::PATIENCE;
+
+/// An authority that validates names of this machine.
+pub struct Pebble {
+    /// The address of its directory.
+    pub directory: String,
+    /// PEM file of the root that its directory is believed by.
+    pub directory_root: PathBuf,
+    management: SocketAddr,
+    process: Process,
+    _folder: TempDir,
+}
+
+impl Pebble {
+    /// Starts one that looks for challenges at `tls_port`, and gives certificates for `lifetime` seconds.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not start.
+    pub async fn start(tls_port: u16, lifetime: u64) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let (server, management) = (free_port()?, free_port()?);
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+        fs::write(&certificate, made.cert.pem())?;
+        fs::write(&key, made.signing_key.serialize_pem())?;
+        let config = json!({"pebble": {
+            "listenAddress": server,
+            "managementListenAddress": management,
+            "certificate": certificate,
+            "privateKey": key,
+            "httpPort": tls_port,
+            "tlsPort": tls_port,
+            "certificateValidityPeriod": lifetime,
+        }});
+        let path = folder.path().join("pebble.json");
+        fs::write(&path, config.to_string())?;
+        // It would sleep before it validates and refuse good nonces, to try clients out.
+        let mut command = Command::new("pebble");
+        command.arg("-config").arg(path).env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
+        let process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+            .context("run: apt-get install -y --no-install-recommends pebble")?;
+        let answers = async {
+            while TcpStream::connect(server).await.is_err() || TcpStream::connect(management).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, answers).await.context("pebble does not answer")?;
+        let directory = format!("https://localhost:{}/dir", server.port());
+        Ok(Self { directory, directory_root: certificate, management, process, _folder: folder })
+    }
+
+    /// The root of the certificates that it gives.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn roots(&self) -> Result<RootCertStore> {
+        let (_, _, pem) = over_http1(self.management, "/roots/0").await?;
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&pem)?)?;
+        Ok(roots)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(self) -> Result<()> {
+        self.process.terminate().await.map(drop)
+    }
+}
