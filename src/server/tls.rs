@@ -206,7 +206,7 @@ impl Certificates {
 
     /// Has it shown how orders end.
     pub fn register(&self, registry: &mut Registry) {
-        let outcomes = self.acme.as_ref().map(Acme::outcomes).unwrap_or_default();
+        let outcomes = self.acme.as_ref().map_or_else(acme::outcomes, Acme::outcomes);
         registry.register("certificate_orders", "Certificates ordered from an authority, by how that ended", outcomes);
     }
 

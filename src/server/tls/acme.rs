@@ -97,6 +97,9 @@ pub(super) struct Outcome {
     outcome: &'static str,
 }
 
+const ISSUED: &str = "issued";
+const FAILED: &str = "failed";
+
 #[derive(Debug)]
 struct Plan {
     /// When the next order is due.
@@ -118,8 +121,8 @@ impl Acme {
         let orderer = Orderer::new(config, provider)?;
         let kept = Kept::find(config, now, provider);
         let plan = Mutex::new(Plan { due: kept.as_ref().map_or(now, |kept| kept.renewal), pause: MIN_PAUSE });
-        let (challenges, outcomes) = (Arc::default(), Family::default());
-        Ok((Self { orderer, challenges, outcomes, plan }, kept.map(|kept| kept.key)))
+        let acme = Self { orderer, challenges: Arc::default(), outcomes: outcomes(), plan };
+        Ok((acme, kept.map(|kept| kept.key)))
     }
 
     /// What the authority is answered.
@@ -138,7 +141,7 @@ impl Acme {
             return None;
         }
         let ordered = self.orderer.order(&self.challenges, now).await;
-        let outcome = if ordered.is_ok() { "issued" } else { "failed" };
+        let outcome = if ordered.is_ok() { ISSUED } else { FAILED };
         self.outcomes.get_or_create(&Outcome { outcome }).inc();
         let mut plan = lock(&self.plan);
         match ordered {
@@ -156,6 +159,15 @@ impl Acme {
             }
         }
     }
+}
+
+/// Counts none yet, and shows that.
+pub(super) fn outcomes() -> Family<Outcome, Counter> {
+    let outcomes = Family::default();
+    for outcome in [ISSUED, FAILED] {
+        drop(outcomes.get_or_create(&Outcome { outcome }));
+    }
+    outcomes
 }
 
 #[cfg(test)]
@@ -208,6 +220,6 @@ mod tests {
             assert!(acme.renew(now).await.is_none());
             now += Duration::from_secs(pause);
         }
-        assert_eq!(acme.outcomes.get_or_create(&Outcome { outcome: "failed" }).get(), 4);
+        assert_eq!(acme.outcomes.get_or_create(&Outcome { outcome: FAILED }).get(), 4);
     }
 }
