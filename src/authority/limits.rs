@@ -28,10 +28,13 @@ const MAX_REMEMBERED: usize = 100_000;
 /// Over which time the bytes that go out are averaged: the length of a group of pictures.
 const AVERAGED: f64 = 2.0;
 
-/// Bounds; `null` where there is none. All are looked at when somebody wants in.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Bounds; `null` where there is none. All but the first are looked at when somebody wants in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// How long a connection that might may neither publish nor view. Default 2 min: time to choose another stream.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
     /// Of everything together.
     pub node: Node,
     /// Of each application.
@@ -40,6 +43,18 @@ pub struct Limits {
     pub path: Path,
     /// Of each address.
     pub address: Address,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(120),
+            node: Node::default(),
+            tenant: Tenant::default(),
+            path: Path::default(),
+            address: Address::default(),
+        }
+    }
 }
 
 /// Bounds of everything together.

@@ -64,6 +64,8 @@ struct Session {
     address: SocketAddr,
     entrance: Entrance,
     since: SystemTime,
+    /// How long it was seen to do nothing, since the sweep that saw it first.
+    idle: Option<Duration>,
     /// Until it is cut.
     leash: Option<oneshot::Sender<Cut>>,
     uses: BTreeMap<u64, Held>,
@@ -128,6 +130,8 @@ pub enum Cut {
     Revoked,
     /// What it was granted by has expired.
     Expired,
+    /// It has done nothing for too long.
+    Idle,
 }
 
 /// What a session does by right.
@@ -244,7 +248,8 @@ impl Authority {
     ) -> (Visitor, Leash) {
         let (leash, cut) = oneshot::channel();
         let id = SessionId(self.number());
-        let session = Session { address, entrance, since: now, leash: Some(leash), uses: BTreeMap::new() };
+        let uses = BTreeMap::new();
+        let session = Session { address, entrance, since: now, idle: None, leash: Some(leash), uses };
         self.table().sessions.insert(id, session);
         (Visitor { authority: self.clone(), id, address: address.ip(), credential }, Leash(cut))
     }
@@ -283,7 +288,7 @@ impl Authority {
         self.cut(Cut::Revoked, |_, session| session.uses.values().any(is_it))
     }
 
-    /// Ends what has expired, and measures. To be called several times a second; `memory` is what the gateway has resident, and
+    /// Ends what has expired or is idle, and measures. To be called several times a second; `memory` is what the gateway has resident, and
     /// `elapsed` the time since the last call, whatever the time of day says.
     pub fn sweep(&self, memory: u64, elapsed: Duration, now: SystemTime) {
         let rules = self.rules();
@@ -296,6 +301,9 @@ impl Authority {
             }
             if is_over {
                 session.cut(Cut::Expired);
+            }
+            if session.is_idle_after(elapsed, rules.limits.idle_timeout) {
+                session.cut(Cut::Idle);
             }
         }
     }
@@ -393,7 +401,10 @@ impl Authority {
         let taken = counts.take(&rules.limits, held.action, &held.path, held.rate);
         let meter = taken.map_err(|denial| self.counted(denial))?;
         match sessions.get_mut(&session) {
-            Some(session) => drop(session.uses.insert(number, held)),
+            Some(session) => {
+                session.idle = None;
+                session.uses.insert(number, held);
+            }
             // It has gone meanwhile.
             None => counts.give_back(held.action, &held.path, held.rate),
         }
@@ -527,6 +538,13 @@ impl Session {
         self.leash.take().is_some_and(|leash| leash.send(why).is_ok())
     }
 
+    /// Whether it has neither published nor viewed for `timeout`. Who waits for a publisher views.
+    fn is_idle_after(&mut self, elapsed: Duration, timeout: Duration) -> bool {
+        let idle = self.idle.map_or(Duration::ZERO, |idle| idle + elapsed);
+        self.idle = self.uses.is_empty().then_some(idle);
+        self.idle.is_some_and(|idle| idle >= timeout)
+    }
+
     fn summary(&self, id: SessionId) -> Summary {
         let uses = self.uses.values().map(|held| Use {
             action: held.action,
@@ -569,6 +587,7 @@ impl fmt::Display for Cut {
             Self::Kicked => "ended by the operator",
             Self::Revoked => "no longer allowed",
             Self::Expired => "the token has expired",
+            Self::Idle => "nothing is played or published",
         })
     }
 }

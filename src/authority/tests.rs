@@ -73,6 +73,31 @@ fn whoever_is_there_is_told_with_what_it_does_until_it_goes() {
 }
 
 #[test]
+fn whoever_does_nothing_for_long_is_cut_and_nobody_who_does_or_has_just_stopped() {
+    let second = Duration::from_secs(1);
+    let limits = Limits { idle_timeout: 2 * second, ..Limits::default() };
+    let authority = Authority::new(&Config::default(), limits).unwrap();
+    let sweep = |elapsed| authority.sweep(0, elapsed, at(0));
+    let ((_idle, mut idle), (busy, mut leash)) = (visit(&authority), visit(&authority));
+    let grant = now(ask(&busy, None)).unwrap().unwrap();
+    // Who comes behind a long pause has not been idle in it.
+    sweep(9 * second);
+    sweep(second);
+    assert_eq!(now(&mut idle), None);
+    sweep(second);
+    assert_eq!((now(&mut idle), now(&mut leash)), (Some(Cut::Idle), None));
+    drop(grant);
+    sweep(second);
+    sweep(second);
+    drop(now(ask(&busy, None)).unwrap().unwrap());
+    sweep(second);
+    sweep(second);
+    assert_eq!(now(&mut leash), None);
+    sweep(second);
+    assert_eq!(now(&mut leash), Some(Cut::Idle));
+}
+
+#[test]
 fn whoever_is_kicked_is_cut_and_nobody_else() {
     let authority = Authority::default();
     let (first, mut first_leash) = visit(&authority);

@@ -9,12 +9,13 @@ use crate::server;
 
 /// Keys that hold from a reload on, for connections that come then; the others are read at the start only. Sections end with a
 /// dot.
-const LIVE: [&str; 14] = [
+const LIVE: [&str; 15] = [
     "rtmp.limits.",
     "websocket.unsent_bytes",
     "websocket.keep_alive.",
     "authority.",
     "limits.header_timeout",
+    "limits.idle_timeout",
     "limits.node.",
     "limits.tenant.",
     "limits.path.",

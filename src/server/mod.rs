@@ -58,6 +58,10 @@ pub struct Limits {
     /// then to the end of each request's head. Default 10 s: browsers open connections in advance and leave them idle; strangers do it on purpose.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
+    /// How long a connection may neither publish nor view, once it might, over whatever it came; who waits for a publisher
+    /// views. Default 2 min: time to choose another stream.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
     /// Bounds of everything together. Default none but those above.
     pub node: authority::Node,
     /// Bounds of each application: the first element of a path. Default none.
@@ -77,10 +81,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let authority::Limits { node, tenant, path, address } = authority::Limits::default();
+        let authority::Limits { idle_timeout, node, tenant, path, address } = authority::Limits::default();
         Self {
             connections: 10_000,
             header_timeout: Duration::from_secs(10),
+            idle_timeout,
             node,
             tenant,
             path,
@@ -94,8 +99,8 @@ impl Default for Limits {
 impl Limits {
     /// Those that hold who wants in.
     pub fn of_authority(&self) -> authority::Limits {
-        let Self { node, tenant, path, address, .. } = self.clone();
-        authority::Limits { node, tenant, path, address }
+        let Self { idle_timeout, node, tenant, path, address, .. } = self.clone();
+        authority::Limits { idle_timeout, node, tenant, path, address }
     }
 }
 

@@ -42,7 +42,10 @@ pub(super) async fn serve<L: Link>(mut link: L, guest: Guest, context: &Context,
         End::Shutdown => reason = Some(CloseReason::GoingAway),
         End::Cut(cut) => {
             info!("viewer cut off: {cut}");
-            reason = Some(CloseReason::NotAllowed);
+            reason = Some(match cut {
+                Cut::Kicked | Cut::Revoked | Cut::Expired => CloseReason::NotAllowed,
+                Cut::Idle => CloseReason::Idle,
+            });
         }
         End::Served(Ok(())) => debug!("viewer left"),
         End::Served(Err(error)) => {
@@ -72,7 +75,8 @@ impl End {
             Self::Served(Err(LinkError::Misbehaved(_))) => "misbehaved",
             Self::Served(Err(LinkError::Failed(_))) => "lost",
             Self::Served(Err(LinkError::TimedOut)) => "silent",
-            Self::Cut(_) => "cut_off",
+            Self::Cut(Cut::Idle) => "idle",
+            Self::Cut(Cut::Kicked | Cut::Revoked | Cut::Expired) => "cut_off",
             Self::Shutdown => "shutdown",
         }
     }

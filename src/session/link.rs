@@ -48,6 +48,8 @@ pub enum CloseReason {
     NotAllowed,
     /// There is no room now; there may be later.
     TryAgainLater,
+    /// The peer has done nothing for too long.
+    Idle,
 }
 
 /// One session on one connection.

@@ -193,5 +193,6 @@ fn goodbye(reason: CloseReason) -> (u32, &'static str) {
         CloseReason::Misbehaved => (1002, "protocol violated"),
         CloseReason::NotAllowed => (1008, "not allowed"),
         CloseReason::TryAgainLater => (1013, "try again later"),
+        CloseReason::Idle => (1000, "nothing is played or published"),
     }
 }

@@ -339,6 +339,7 @@ fn close_frame(reason: CloseReason) -> CloseFrame {
         CloseReason::Misbehaved => (CloseCode::Protocol, "protocol error"),
         CloseReason::NotAllowed => (CloseCode::Policy, "not allowed"),
         CloseReason::TryAgainLater => (CloseCode::Again, "try again later"),
+        CloseReason::Idle => (CloseCode::Normal, "nothing is played or published"),
     };
     CloseFrame { code, reason: reason.into() }
 }
