@@ -26,6 +26,7 @@ pub mod quic;
 pub mod stream_link;
 #[cfg(test)]
 mod tests;
+mod timer;
 pub mod websocket;
 pub mod webtransport;
 

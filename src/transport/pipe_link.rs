@@ -1,14 +1,14 @@
 //! `PipeLink`: drives a session over a pipe of messages: a `Session<Pipe>`, or a `Session<Tlv>`. It alone keeps the session's contract on this side.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::MessagePipe;
+use super::timer::Timer;
 use crate::clock::Clock;
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
 use crate::session::wire::Wire;
@@ -24,7 +24,7 @@ pub struct PipeLink<P, W = Pipe> {
     session: Session<W>,
     pipe: P,
     clock: Clock,
-    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    timer: Timer,
 }
 
 impl<P: MessagePipe> PipeLink<P> {
@@ -37,7 +37,7 @@ impl<P: MessagePipe> PipeLink<P> {
 impl<P: MessagePipe, W: Wire<Input = Bytes, Transmit = Fragment>> PipeLink<P, W> {
     /// A link for a session before its first byte.
     pub fn with(session: Session<W>, pipe: P, clock: Clock) -> Self {
-        Self { session, pipe, clock, timer: None }
+        Self { session, pipe, clock, timer: Timer::default() }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
@@ -82,17 +82,7 @@ impl<P: MessagePipe, W: Wire<Input = Bytes, Transmit = Fragment>> PipeLink<P, W>
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((at, _reason)) = self.session.poll_timeout() else {
-            self.timer = None;
-            return Poll::Pending;
-        };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            self.timer = Some((at, Box::pin(sleep_until(at.into()))));
-        }
-        if let Some((_, sleep)) = &mut self.timer {
-            ready!(sleep.as_mut().poll(cx));
-        }
-        self.timer = None;
+        ready!(self.timer.poll(cx, self.session.poll_timeout().map(|(at, _reason)| at)));
         self.session.handle_timeout(self.clock.now());
         Poll::Ready(())
     }

@@ -14,15 +14,16 @@
 
 use std::cmp::Reverse;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::task::coop::consume_budget;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::arrivals::Arrivals;
+use super::timer::Timer;
 use super::{LaneError, Measured, RecvLane, SendLane, StreamMux};
 use crate::clock::Clock;
 use crate::session::link::{CloseReason, Link, LinkError, PathStats};
@@ -68,7 +69,7 @@ pub struct StreamLink<M: StreamMux> {
     session: Session<Streams>,
     mux: M,
     clock: Clock,
-    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    timer: Timer,
     sending: Vec<Sending<M::Send>>,
     receiving: Vec<(RecvLaneId, M::Recv)>,
     arrivals: Arrivals,
@@ -100,7 +101,7 @@ impl<M: StreamMux> StreamLink<M> {
             session: Session::new(config),
             mux,
             clock,
-            timer: None,
+            timer: Timer::default(),
             sending: Vec::new(),
             receiving: Vec::new(),
             arrivals: Arrivals::default(),
@@ -263,17 +264,7 @@ impl<M: StreamMux> StreamLink<M> {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((at, _reason)) = self.session.poll_timeout() else {
-            self.timer = None;
-            return Poll::Pending;
-        };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            self.timer = Some((at, Box::pin(sleep_until(at.into()))));
-        }
-        if let Some((_, sleep)) = &mut self.timer {
-            ready!(sleep.as_mut().poll(cx));
-        }
-        self.timer = None;
+        ready!(self.timer.poll(cx, self.session.poll_timeout().map(|(at, _reason)| at)));
         self.session.handle_timeout(self.clock.now());
         Poll::Ready(())
     }
