@@ -18,6 +18,7 @@ pub mod hooks;
 pub mod http;
 mod http2;
 pub mod player;
+mod socket;
 pub mod sources;
 pub mod tcp;
 pub mod tls;

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Protocol, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::connections::Connections;
 use super::detect::Verdict;
-use super::{Context, Shutdown, dispatch};
+use super::{Context, Shutdown, dispatch, socket};
 
 /// Connections that the kernel keeps for us between two accepts.
 const BACKLOG: i32 = 1024;
@@ -54,13 +54,12 @@ impl fmt::Display for Port {
 /// # Errors
 /// The system's: the port is taken, needs a privilege, or the address is none of this machine's.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    match listen(address) {
-        // A machine without IPv6 still has all of its IPv4 addresses.
-        Err(_) if address.is_ipv6() && address.ip().is_unspecified() && !has_ipv6() => {
-            listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
-        }
-        result => result,
-    }
+    let socket = socket::bind(Type::STREAM, Protocol::TCP, address, |socket| {
+        // A restarted gateway gets its port back while old connections linger. (Elsewhere it would let two of them share it.)
+        if cfg!(unix) { socket.set_reuse_address(true) } else { Ok(()) }
+    })?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// Accepts on one port until shutdown, each connection with the context of that moment, then waits for its connections to end. Dropping the future cuts them off.
@@ -111,24 +110,6 @@ pub async fn serve(listener: TcpListener, port: Port, contexts: watch::Receiver<
     connections.all_ended().await;
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    // A restarted gateway gets its port back while old connections linger. (Elsewhere it would let two of them share it.)
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn has_ipv6() -> bool {
-    Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_ok()
-}
-
 /// Whether a failed accept says something about one connection only, and not about this machine (out of descriptors, out
 /// of memory), which is everybody's and needs a pause. Linux passes a connection's network errors on: accept(2).
 fn is_one_connections_own(error: &io::Error) -> bool {
@@ -152,6 +133,8 @@ fn is_one_connections_own(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use tokio::net::TcpStream;
 
     use super::*;

@@ -11,13 +11,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Connecting, Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime, VarInt};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Protocol, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{Instrument, Span, debug, field, info_span, warn};
@@ -26,7 +26,7 @@ use super::connections::Connections;
 use super::detect::{self, Verdict};
 use super::tls::TlsError;
 use super::viewer::{self, Guest};
-use super::{Context, Shutdown, h3};
+use super::{Context, Shutdown, h3, socket};
 use crate::authority::Entrance;
 use crate::delivery::Format;
 use crate::transport::quic::{self, Quic};
@@ -89,13 +89,15 @@ impl fmt::Display for Port {
 /// # Errors
 /// The system's: the port is taken, needs a privilege, or the address is none of this machine's.
 pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    match open(address) {
-        // A machine without IPv6 still has all of its IPv4 addresses.
-        Err(_) if address.is_ipv6() && address.ip().is_unspecified() && !has_ipv6() => {
-            open((Ipv4Addr::UNSPECIFIED, address.port()).into())
+    let socket = socket::bind(Type::DGRAM, Protocol::UDP, address, |socket| {
+        for result in [socket.set_recv_buffer_size(SOCKET_BUFFER), socket.set_send_buffer_size(SOCKET_BUFFER)] {
+            if let Err(error) = result {
+                debug!(%error, "can't have a larger socket buffer");
+            }
         }
-        result => result,
-    }
+        Ok(())
+    })?;
+    Ok(socket.into())
 }
 
 /// How a port's connections are run.
@@ -260,27 +262,10 @@ fn protocol(connection: &Connection) -> Option<Vec<u8>> {
     connection.handshake_data()?.downcast::<HandshakeData>().ok()?.protocol
 }
 
-fn open(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    for result in [socket.set_recv_buffer_size(SOCKET_BUFFER), socket.set_send_buffer_size(SOCKET_BUFFER)] {
-        if let Err(error) = result {
-            debug!(%error, "can't have a larger socket buffer");
-        }
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
-}
-
-fn has_ipv6() -> bool {
-    Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
