@@ -69,7 +69,7 @@ deny() {
 
 step "tools" install_tools
 step "formatting" cargo fmt --all --check
-step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "documentation" document
 step "tests" cargo test --workspace --locked
 step "player's types" in_browser_tests npm run --silent check

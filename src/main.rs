@@ -8,6 +8,10 @@ use clap::Parser;
 
 use crate::arguments::Arguments;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The exit code for a configuration that can't be used, as for arguments that can't.
 const BAD_CONFIGURATION: u8 = 2;
 
