@@ -13,13 +13,14 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::pages::over_http1;
 use crate::process::{Process, free_port};
 use crate::viewer::PATIENCE;
 
-/// An authority that validates names of this machine.
+/// An authority for which every name is this machine's.
 pub struct Pebble {
     /// The address of its directory.
     pub directory: String,
@@ -27,6 +28,8 @@ pub struct Pebble {
     pub directory_root: PathBuf,
     management: SocketAddr,
     process: Process,
+    /// Where it looks names up.
+    _names: Process,
     _folder: TempDir,
 }
 
@@ -37,7 +40,7 @@ impl Pebble {
     /// When it is not installed, or does not start.
     pub async fn start(tls_port: u16, lifetime: u64) -> Result<Self> {
         let folder = TempDir::new()?;
-        let (server, management) = (free_port()?, free_port()?);
+        let (server, management, names, names_management) = (free_port()?, free_port()?, free_port()?, free_port()?);
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
         fs::write(&certificate, made.cert.pem())?;
@@ -56,16 +59,21 @@ impl Pebble {
         // It would sleep before it validates and refuse good nonces, to try clients out.
         let mut command = Command::new("pebble");
         command.arg("-config").arg(path).env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
-        let process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
-            .context("run: apt-get install -y --no-install-recommends pebble")?;
+        let process = start(command.args(["-dnsserver", &names.to_string()]))?;
+        let mut command = Command::new("pebble-challtestsrv");
+        command.args(["-dns01", &names.to_string(), "-management", &names_management.to_string()]);
+        command.args(["-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]);
+        let _names = start(command.args(["-http01", "", "-https01", "", "-tlsalpn01", ""]))?;
         let answers = async {
-            while TcpStream::connect(server).await.is_err() || TcpStream::connect(management).await.is_err() {
-                tokio::task::yield_now().await;
+            for address in [server, management, names] {
+                while TcpStream::connect(address).await.is_err() {
+                    yield_now().await;
+                }
             }
         };
         timeout(PATIENCE, answers).await.context("pebble does not answer")?;
         let directory = format!("https://localhost:{}/dir", server.port());
-        Ok(Self { directory, directory_root: certificate, management, process, _folder: folder })
+        Ok(Self { directory, directory_root: certificate, management, process, _names, _folder: folder })
     }
 
     /// The root of the certificates that it gives.
@@ -86,4 +94,9 @@ impl Pebble {
     pub async fn stop(self) -> Result<()> {
         self.process.terminate().await.map(drop)
     }
+}
+
+fn start(command: &mut Command) -> Result<Process> {
+    Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+        .context("run: apt-get install -y --no-install-recommends pebble")
 }

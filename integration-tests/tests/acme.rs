@@ -1,4 +1,4 @@
-//! A certificate from an authority: Pebble gives it, and looks at the one port whether the name is the gateway's.
+//! A certificate from an authority: Pebble gives it, and looks at the one port whether the names are the gateway's.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -23,8 +23,12 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::tempdir;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+/// What the certificate is for.
+const NAMES: [&str; 2] = ["live.example.org", "www.example.org"];
 
 /// What a client believes that takes certificates of these roots alone.
 fn believing(roots: RootCertStore) -> Result<ClientConfig> {
@@ -35,7 +39,7 @@ fn believing(roots: RootCertStore) -> Result<ClientConfig> {
 /// The certificate that a newcomer over TCP is shown, and believes.
 async fn over_tcp(server: SocketAddr, config: ClientConfig) -> Result<CertificateDer<'static>> {
     let connector = TlsConnector::from(Arc::new(config));
-    let socket = connector.connect(ServerName::try_from("localhost")?, TcpStream::connect(server).await?).await?;
+    let socket = connector.connect(ServerName::try_from(NAMES[1])?, TcpStream::connect(server).await?).await?;
     let chain = socket.get_ref().1.peer_certificates().unwrap_or_default();
     Ok(chain.first().context("no certificate")?.clone().into_owned())
 }
@@ -45,7 +49,7 @@ async fn over_quic(server: SocketAddr, mut config: ClientConfig) -> Result<Certi
     config.alpn_protocols = vec![b"headwater/1".to_vec()];
     let mut endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config)?)));
-    let identity = endpoint.connect(server, "localhost")?.await?.peer_identity().context("no identity")?;
+    let identity = endpoint.connect(server, NAMES[0])?.await?.peer_identity().context("no identity")?;
     let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok().context("no chain")?;
     chain.into_iter().next().context("no certificate")
 }
@@ -60,7 +64,7 @@ async fn next(
         loop {
             match over_tcp(server, believing(roots.clone())?).await {
                 Ok(shown) if Some(&shown) != before => return Ok(shown),
-                _ => tokio::task::yield_now().await,
+                _ => yield_now().await,
             }
         }
     };
@@ -69,10 +73,9 @@ async fn next(
 
 async fn gateway(port: u16, pebble: &Pebble, folder: &Path) -> Result<Running> {
     gateway_with(|config| {
-        // The authority may find any of this machine's addresses behind the name.
-        config.unified.address = Address::everywhere(port);
+        config.unified.address = Address::On(local(port));
         config.tls = tls::Config::Acme(acme::Config {
-            domains: vec!["localhost".into()],
+            domains: NAMES.map(Into::into).to_vec(),
             contact: Some("operator@example.org".into()),
             directory: pebble.directory.clone(),
             directory_root: Some(pebble.directory_root.clone()),
@@ -80,6 +83,13 @@ async fn gateway(port: u16, pebble: &Pebble, folder: &Path) -> Result<Running> {
         });
     })
     .await
+}
+
+async fn an_order_fails(gateway: &Running) -> Result<()> {
+    let failed = "headwater_certificate_orders_total{outcome=\"failed\"} 1";
+    let figures = figures_when(gateway.admin, |figures| figures.contains(failed)).await?;
+    ensure!(figures.contains(failed), "no order fails: {figures}");
+    Ok(())
 }
 
 fn local(port: u16) -> SocketAddr {
@@ -104,9 +114,7 @@ async fn a_certificate_comes_and_is_renewed_without_a_restart_and_stays_when_the
 
     let second = next(local(port), &roots, Some(&first)).await?;
     pebble.stop().await?;
-    let failed = "headwater_certificate_orders_total{outcome=\"failed\"} 1";
-    let figures = figures_when(gateway.admin, |figures| figures.contains(failed)).await?;
-    ensure!(figures.contains(failed), "no order fails: {figures}");
+    an_order_fails(&gateway).await?;
     for shown in [
         over_tcp(local(port), Arc::unwrap_or_clone(client()?)).await?,
         over_quic(local(port), Arc::unwrap_or_clone(client()?)).await?,
@@ -126,10 +134,22 @@ async fn a_gateway_that_is_started_again_goes_on_with_its_certificate_and_orders
     first.stop().await?;
     // The authority would not find this one.
     let second = gateway(0, &pebble, folder.path()).await?;
-    assert_eq!(over_tcp(local(second.unified.port()), believing(roots)?).await?, shown);
+    assert_eq!(over_tcp(second.unified, believing(roots)?).await?, shown);
     let figures = figures_when(second.admin, |_| true).await?;
     ensure!(figures.contains("headwater_certificate_orders_total{outcome=\"issued\"} 0"), "{figures}");
     second.stop().await?;
+    pebble.stop().await
+}
+
+#[tokio::test]
+async fn where_the_authority_does_not_find_the_gateway_the_development_certificate_stays() -> Result<()> {
+    let folder = tempdir()?;
+    let pebble = Pebble::start(free_port()?.port(), 3600).await?;
+    let gateway = gateway(0, &pebble, folder.path()).await?;
+    let development = over_tcp(gateway.unified, Arc::unwrap_or_clone(client()?)).await?;
+    an_order_fails(&gateway).await?;
+    assert_eq!(over_tcp(gateway.unified, Arc::unwrap_or_clone(client()?)).await?, development);
+    gateway.stop().await?;
     pebble.stop().await
 }
 
