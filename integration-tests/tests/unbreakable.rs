@@ -174,7 +174,7 @@ async fn without_memory_newcomers_are_refused_and_who_is_here_stays() -> Result<
 
 /// How long a client waits between two attempts, and a viewer for its next picture.
 const PAUSE: Duration = Duration::from_millis(100);
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_millis(500);
 
 async fn publish_again_and_again(rtmp: SocketAddr) {
     loop {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use socket2::{Domain, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -36,8 +36,10 @@ pub struct Conditions {
     pub delay: Duration,
     /// At most this much more, by chance.
     pub jitter: Duration,
-    /// Nothing passes.
+    /// Nothing passes towards the viewer.
     pub stalled: bool,
+    /// Nothing passes either way from now on, no end either: who waits is told nothing.
+    pub dead: bool,
     /// Over UDP: when this changes, viewers have other addresses from their next packet on, and what is sent to the old ones
     /// is lost, as when an address translator forgets them or a telephone changes networks.
     pub network: u32,
@@ -115,9 +117,17 @@ async fn line(viewer: TcpStream, server: SocketAddr, conditions: watch::Receiver
     let (mut from_viewer, mut to_viewer) = viewer.into_split();
     let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(QUEUE);
 
+    let mut alive = conditions.clone();
     let up = async {
-        copy(&mut from_viewer, &mut to_gateway).await?;
-        to_gateway.shutdown().await
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let len = from_viewer.read(&mut chunk).await?;
+            alive.wait_for(|now| !now.dead).await.map_err(std::io::Error::other)?;
+            if len == 0 {
+                return to_gateway.shutdown().await;
+            }
+            to_gateway.write_all(&chunk[..len]).await?;
+        }
     };
     let enter = async {
         loop {
@@ -175,7 +185,7 @@ impl Pace {
                 changed = self.conditions.changed() => if changed.is_err() {
                     return false;
                 },
-                () = sleep_until(due), if !now.stalled => {
+                () = sleep_until(due), if !now.stalled && !now.dead => {
                     // A sleep ends up to a millisecond late; the line's next turn begins when this one should have ended.
                     self.free = if now.rate.is_some() { due } else { Instant::now() };
                     self.latest = due;
@@ -234,6 +244,19 @@ mod tests {
         assert!(sent < 400_000, "{sent}");
         link.set(Conditions::default());
         pull(&mut viewer, sent).await;
+    }
+
+    #[tokio::test]
+    async fn on_a_dead_line_nobody_is_told_anything() {
+        let (link, mut viewer, mut gateway) = through(Conditions::default()).await;
+        viewer.write_all(b"here").await.unwrap();
+        gateway.read_exact(&mut [0; 4]).await.unwrap();
+        link.set(Conditions { dead: true, ..Conditions::default() });
+        viewer.write_all(b"still here").await.unwrap();
+        drop(viewer);
+        let mut told = [0; 16];
+        let waiting = tokio::time::timeout(Duration::from_millis(200), gateway.read(&mut told));
+        assert!(waiting.await.is_err());
     }
 
     #[tokio::test]

@@ -30,7 +30,10 @@ pub(super) async fn carry(
     let mut packet = vec![0; MAX_PACKET];
     loop {
         let (len, viewer) = viewers.recv_from(&mut packet).await?;
-        let current = conditions.borrow().network;
+        let Conditions { network: current, dead, .. } = *conditions.borrow();
+        if dead {
+            continue;
+        }
         if network != current {
             network = current;
             tasks.abort_all();

@@ -1,32 +1,37 @@
-//! A gateway of its own for a long time: publishers that come and go, viewers that stay, strangers that mean no good, and the
-//! configuration read again now and then.
+//! A gateway of its own for a long time: publishers that come and go, viewers that stay, travellers whose network is cut, strangers
+//! that mean no good, and the configuration and the certificate replaced now and then.
 //!
 //! ```text
 //! cargo run --release -p integration-tests --bin soak -- --seconds 1200
 //! ```
 //!
-//! Exits with 1 when a promise is broken, and says which: no frame lost by a healthy viewer, memory that does not grow, nobody
-//! left behind.
+//! Exits with 1 when a promise is broken, and says which: no frame lost by a healthy viewer, travellers that are back at once,
+//! memory that does not grow, nobody left behind.
 
+mod peers;
+
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::operator::{ask, get};
+use integration_tests::pages;
 use integration_tests::process::{GatewayProcess, built_gateway};
-use integration_tests::publisher::Publisher;
 use integration_tests::transport::Transport;
-use integration_tests::viewer::{Seen, Viewer};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
+
+use self::peers::{Counts, STRANGE, come_and_go, publish, publish_from_afar, travel, trouble, watch};
+
+const TRANSPORTS: [Transport; 4] = [Transport::Ws, Transport::Wss, Transport::Quic, Transport::WebTransport];
 
 #[derive(Parser)]
 #[command(about = "A gateway under everything at once, for a long time")]
@@ -43,7 +48,10 @@ struct Arguments {
     /// Between two strangers.
     #[arg(long, default_value_t = 500)]
     stranger_ms: u64,
-    /// Between two readings of the configuration.
+    /// Between two cuts of a traveller's network.
+    #[arg(long, default_value_t = 10)]
+    cut_seconds: u64,
+    /// Between two certificates, each with a reading of the configuration.
     #[arg(long, default_value_t = 60)]
     reload_seconds: u64,
     /// The gateway's binary, when not the one beside this.
@@ -51,16 +59,16 @@ struct Arguments {
     gateway: Option<PathBuf>,
 }
 
-/// What healthy viewers saw.
-#[derive(Default)]
-struct Counts {
-    frames: AtomicU64,
-    lost: AtomicU64,
-}
+/// The longest that a traveller may wait for its first picture: what a viewer's patience and a key frame take.
+const MAX_RETURN: Duration = Duration::from_secs(2);
 
-/// What a stranger sends, over TCP to any port: nothing, half of a request, noise, half of an RTMP handshake.
-const STRANGE: [&[u8]; 5] =
-    [b"", b"GET /live HTTP/1.1\r\nHost: x\r\n", &[0xff; 4000], &[3; 900], &[0x16, 3, 1, 2, 0, 1]];
+/// How long the gateway waits here for whoever says nothing. Shorter than by default, so that there are many of them.
+const SILENCE: [&str; 4] = [
+    "rtmp.limits.idle_timeout=8s",
+    "websocket.keep_alive.ping_interval=4s",
+    "websocket.keep_alive.ping_timeout=8s",
+    "quic.connection.idle_timeout=8s",
+];
 
 /// How much the gateway's memory may grow in an hour, measured after it has warmed up.
 const MAX_GROWTH_KB_PER_HOUR: f64 = 8192.0;
@@ -86,7 +94,14 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         Some(binary) => binary.clone(),
         None => built_gateway().await?,
     };
-    let gateway = GatewayProcess::start(&binary, folder.path()).await?;
+    let files = Files { certificate: folder.path().join("certificate.pem"), key: folder.path().join("key.pem") };
+    files.replace()?;
+    let gateway = GatewayProcess::start_with(&binary, folder.path(), |command| {
+        for setting in SILENCE.map(str::to_owned).into_iter().chain(files.settings()) {
+            command.args(["--set", &setting]);
+        }
+    })
+    .await?;
     let length = Duration::from_secs(arguments.seconds);
     let (began, seen) = (Instant::now(), Arc::<Counts>::default());
     let mut publishers = Vec::new();
@@ -95,13 +110,20 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         let stream = format!("soak/{number}");
         publishers.push(publish(gateway.rtmp, &stream).await?);
         for viewer in 0..arguments.viewers {
-            let transport = [Transport::Ws, Transport::Wss, Transport::Quic, Transport::WebTransport][viewer % 4];
+            let transport = TRANSPORTS[viewer % TRANSPORTS.len()];
             tasks.spawn(watch(gateway.address(transport), transport, stream.clone(), Arc::clone(&seen)));
         }
     }
     for number in 0..arguments.publishers.div_ceil(2) {
         tasks.spawn(come_and_go(gateway.rtmp, gateway.websocket, format!("soak/guest{number}")));
     }
+    let between_cuts = Duration::from_secs(arguments.cut_seconds.max(1));
+    for transport in TRANSPORTS {
+        let server = gateway.address(transport);
+        tasks.spawn(travel(server, transport, "soak/0".into(), between_cuts, Arc::clone(&seen)));
+    }
+    tasks.spawn(watch(gateway.websocket, Transport::Ws, "soak/afar".into(), Arc::clone(&seen)));
+    tasks.spawn(publish_from_afar(gateway.rtmp, "soak/afar".into(), between_cuts, Arc::clone(&seen)));
     let ports = [gateway.rtmp, gateway.websocket, gateway.unified];
     let pause = Duration::from_millis(arguments.stranger_ms.max(1));
     tasks.spawn(async move {
@@ -122,6 +144,8 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         }
         if Instant::now() >= reload {
             reload += Duration::from_secs(arguments.reload_seconds);
+            files.is_served(gateway.unified).await?;
+            files.replace()?;
             gateway.process.hang_up()?;
             let _ = ask(gateway.admin, "POST", "/api/v1/reload").await?;
         }
@@ -135,16 +159,20 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let warm = samples.len() / 4;
     let growth = slope(&samples[warm..]) * 3600.0;
     let (frames, lost) = (seen.frames.load(Ordering::Relaxed), seen.lost.load(Ordering::Relaxed));
+    let (cuts, back) = (seen.cuts.load(Ordering::Relaxed), seen.longest_return.load(Ordering::Relaxed));
     let rss = samples.last().map_or(0.0, |(_, rss)| *rss);
     println!(
         "{:.0} s: {frames} frames seen, {lost} lost; RSS {rss:.0} kB, growing by {growth:.0} kB an hour; CPU {:.0} % of one core; \
-         left behind: {left}",
+         {cuts} cuts of the network, back after {back} ms at the latest; left behind: {left}",
         began.elapsed().as_secs_f64(),
         cpu * 100.0
     );
     let mut broken = Vec::new();
     if lost > 0 {
         broken.push(format!("{lost} frames lost by healthy viewers"));
+    }
+    if Duration::from_millis(back) > MAX_RETURN {
+        broken.push(format!("a traveller was back only after {back} ms"));
     }
     // Of a short run the slope says nothing.
     if arguments.seconds >= 600 && growth > MAX_GROWTH_KB_PER_HOUR {
@@ -159,49 +187,31 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     Ok(broken)
 }
 
-async fn publish(rtmp: SocketAddr, stream: &str) -> Result<Publisher> {
-    Publisher::start(rtmp, stream, Live::new(Clip::demo()?, Stamps::Video, 0)).await
+/// The gateway's certificate.
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
-/// Watches for ever, and counts.
-async fn watch(server: SocketAddr, transport: Transport, stream: String, counts: Arc<Counts>) -> Result<()> {
-    let mut viewer = Viewer::play(server, transport, &stream).await?;
-    loop {
-        match viewer.next().await? {
-            Seen::Frame(_) => {
-                counts.frames.fetch_add(1, Ordering::Relaxed);
-            }
-            Seen::Gap(_, messages) => {
-                counts.lost.fetch_add(messages, Ordering::Relaxed);
-            }
-            Seen::Ended(end) => anyhow::bail!("{transport:?} viewer of {stream}: {end:?}"),
-            Seen::Packaged(_) | Seen::Status(_) | Seen::Data(_) => {}
-        }
+impl Files {
+    fn replace(&self) -> Result<()> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        fs::write(&self.certificate, made.cert.pem())?;
+        Ok(fs::write(&self.key, made.signing_key.serialize_pem())?)
     }
-}
 
-/// Publishes for some seconds, is killed or stops in order, and comes again; somebody watches each time.
-async fn come_and_go(rtmp: SocketAddr, websocket: SocketAddr, stream: String) -> Result<()> {
-    for turn in 0.. {
-        let publisher = publish(rtmp, &stream).await?;
-        let viewer = Viewer::play(websocket, Transport::Ws, &stream).await?;
-        sleep(Duration::from_secs(2 + turn % 5)).await;
-        if turn % 2 == 0 {
-            publisher.kill().await;
-        } else {
-            publisher.stop().await?;
-        }
-        drop(viewer);
+    fn settings(&self) -> [String; 2] {
+        let set = |key: &str, file: &Path| format!("tls.{key}={}", file.display());
+        [set("certificate", &self.certificate), set("key", &self.key)]
     }
-    Ok(())
-}
 
-/// Sends bytes, stays for a while, and is gone without a word.
-async fn trouble(server: SocketAddr, bytes: &[u8]) {
-    if let Ok(mut socket) = TcpStream::connect(server).await {
-        // It may be cut off meanwhile, which is right.
-        socket.write_all(bytes).await.ok();
-        sleep(Duration::from_secs(3)).await;
+    /// Whether newcomers are shown the one that is there.
+    async fn is_served(&self, server: SocketAddr) -> Result<()> {
+        let socket = pages::connect(server, &[b"http/1.1"]).await?;
+        let shown = socket.get_ref().1.peer_certificates().and_then(<[_]>::first).context("no certificate")?;
+        let written = CertificateDer::from_pem_file(&self.certificate)?;
+        ensure!(*shown == written, "the certificate was not replaced");
+        Ok(())
     }
 }
 
