@@ -230,7 +230,7 @@ impl Certificates {
             }
             Source::Development { folder, renewal } => {
                 let mut renewal = lock(renewal);
-                if !is_development || now < *renewal {
+                if !is_development || !development::is_due(*renewal, now) {
                     return Ok(false);
                 }
                 let found = Development::find_or_make(folder, now, &self.provider)?;

@@ -67,15 +67,20 @@ impl Development {
         let certificate = fs::read_to_string(directory.join(CERTIFICATE_FILE)).ok()?;
         let key = fs::read_to_string(directory.join(KEY_FILE)).ok()?;
         let comment = |name: &str| certificate.lines().find_map(|line| line.strip_prefix(name));
-        let expires = UNIX_EPOCH + Duration::from_secs(comment("expires: ")?.parse().ok()?);
+        let expires = UNIX_EPOCH.checked_add(Duration::from_secs(comment("expires: ")?.parse().ok()?))?;
         let renewal = expires.checked_sub(RENEWAL)?;
-        // One from the future is another clock's, and may be valid for longer than it should be.
-        if comment("names: ")? != names.join(" ") || now >= renewal || expires > now + VALIDITY {
+        if comment("names: ")? != names.join(" ") || is_due(renewal, now) {
             return None;
         }
         // Fails when another gateway was writing the two files just then.
         Some(Self { key: certify(&certificate, &key, provider).ok()?, renewal })
     }
+}
+
+/// Whether a certificate that is to be replaced at `renewal` is to be replaced at `now`. One from the future is another clock's, or
+/// of this one before it was set: it is not valid yet, or for longer than it should be.
+pub(super) fn is_due(renewal: SystemTime, now: SystemTime) -> bool {
+    now >= renewal || renewal + RENEWAL > now + VALIDITY
 }
 
 fn names() -> Vec<String> {
@@ -181,6 +186,26 @@ mod tests {
         let first = directory.certificate(now());
         let path = directory.0.join(CERTIFICATE_FILE);
         fs::write(&path, fs::read_to_string(&path).unwrap().replace("names: localhost", "names: elsewhere")).unwrap();
+        assert_ne!(directory.certificate(now()).key.cert, first.key.cert);
+    }
+
+    #[test]
+    fn a_certificate_from_the_future_is_replaced() {
+        let directory = Directory::new("future");
+        let first = directory.certificate(now());
+        assert_eq!(directory.certificate(now() - SKEW).key.cert, first.key.cert);
+        assert!(is_due(first.renewal, now() - DAY) && !is_due(first.renewal, now()));
+        assert_ne!(directory.certificate(now() - DAY).key.cert, first.key.cert);
+    }
+
+    #[test]
+    fn a_date_beyond_all_clocks_is_survived() {
+        let directory = Directory::new("beyond");
+        let first = directory.certificate(now());
+        let path = directory.0.join(CERTIFICATE_FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let expires = unix_seconds(first.renewal + RENEWAL).to_string();
+        fs::write(&path, text.replace(&expires, &u64::MAX.to_string())).unwrap();
         assert_ne!(directory.certificate(now()).key.cert, first.key.cert);
     }
 
