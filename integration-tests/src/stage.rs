@@ -298,7 +298,14 @@ impl Log {
     pub async fn says(&self, peer: SocketAddr, words: &str) -> Result<()> {
         let peer = format!("peer={peer}");
         let mut count = self.1.clone();
-        let is_said = |_: &usize| self.lines(&peer).iter().any(|line| line.contains(words));
+        // What was looked at is not looked at again: the gateway waits for whoever reads its log.
+        let mut seen = 0;
+        let is_said = |_: &usize| {
+            let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut fresh = lines.get(seen..).unwrap_or_default().iter();
+            seen = lines.len();
+            fresh.any(|line| line.contains(&peer) && line.contains(words))
+        };
         match timeout(LIMIT, count.wait_for(is_said)).await {
             Ok(said) => said.map(|_| ()).context("the gateway has ended"),
             Err(_) => bail!("{words:?} is not in the log, but {:#?}", self.lines(&peer)),
