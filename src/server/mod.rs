@@ -39,6 +39,7 @@ use prometheus_client::metrics::counter::Counter;
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::coop::unconstrained;
 
 use self::tls::acme::Challenges;
 use self::verdicts::Verdicts;
@@ -175,9 +176,35 @@ impl Shutdown {
                 return Poll::Pending;
             }
             waker = Some(cx.waker().clone());
+            // Even when the task has had its turn: the waker would not be left, and this not be asked again.
             // An error is the sender's end, which means the same.
-            waits.as_mut().poll(cx).map(|_| ())
+            pin!(unconstrained(waits.as_mut())).poll(cx).map(|_| ())
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::{coop, yield_now};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_is_noticed_by_a_task_that_had_no_turn_left_when_it_began_to_wait() {
+        let (stop, mut shutdown) = Shutdown::new();
+        let waiting = tokio::spawn(async move {
+            while coop::has_budget_remaining() {
+                coop::consume_budget().await;
+            }
+            shutdown.begun().await;
+        });
+        // It waits, and has had its next turn, which tokio gives to whom it has refused one.
+        for _ in 0..4 {
+            yield_now().await;
+        }
+        stop.send_replace(true);
+        timeout(Duration::from_secs(10), waiting).await.expect("it notices").unwrap();
     }
 }

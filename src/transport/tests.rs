@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::coop;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -108,7 +110,7 @@ async fn what_a_stalled_client_has_not_taken_stays_with_the_session() {
     for _ in 0..60 {
         link.flows().write(flow, message(vec![0; 1000])).unwrap();
     }
-    tokio::time::timeout(Duration::from_secs(1), link.next()).await.expect_err("nothing comes");
+    timeout(Duration::from_secs(1), link.next()).await.expect_err("nothing comes");
     let left = link.flows().queued();
     assert!((20_000..60_000).contains(&left), "{left}");
 }
@@ -140,6 +142,23 @@ async fn a_client_gone_without_a_word_is_given_up() {
     let (mut link, _client) = connected(1 << 16).await;
     let since = tokio::time::Instant::now();
     assert!(matches!(link.next().await, Err(LinkError::TimedOut)));
+    assert_eq!(since.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_silent_after_a_flood_is_given_up() {
+    let (mut link, _client) = connected(1 << 16).await;
+    let given_up = async {
+        // The flood takes all of its task's turn: tokio's own futures are not ready again before the next.
+        while coop::has_budget_remaining() {
+            coop::consume_budget().await;
+        }
+        link.next().await
+    };
+    let since = tokio::time::Instant::now();
+    // Its end would wake the link as well, but late.
+    let given_up = timeout(Duration::from_secs(600), given_up).await;
+    assert!(matches!(given_up, Ok(Err(LinkError::TimedOut))), "{given_up:?}");
     assert_eq!(since.elapsed().as_secs(), 60);
 }
 
@@ -249,7 +268,7 @@ async fn an_acknowledgement_that_is_due_to_a_client_that_does_not_read_costs_no_
     // The first acknowledgement goes out and is never read, and what fills the pipe behind it neither.
     let ours = link.flows().open(Bytes::new(), Priority::Routine, None).unwrap();
     link.flows().write(ours, message(vec![0; 5000])).unwrap();
-    tokio::time::timeout(Duration::from_millis(10), link.next()).await.expect_err("nothing comes");
+    timeout(Duration::from_millis(10), link.next()).await.expect_err("nothing comes");
     send(&mut client, Frame::Data { flow: 0, last: true, payload: "hello".into() }).await;
     assert!(matches!(link.next().await, Ok(Event::Message { .. })));
     let mut polls = 0;
@@ -259,5 +278,5 @@ async fn an_acknowledgement_that_is_due_to_a_client_that_does_not_read_costs_no_
         assert!(polls < 10, "it spins");
         next.as_mut().poll(context)
     });
-    tokio::time::timeout(Duration::from_secs(10), counted).await.expect_err("nothing comes");
+    timeout(Duration::from_secs(10), counted).await.expect_err("nothing comes");
 }

@@ -16,13 +16,14 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite;
 use tungstenite::error::ProtocolError;
@@ -321,7 +322,8 @@ impl Liveness {
         if now < due && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             return Poll::Pending;
         }
-        if self.timer.as_mut().poll(cx).is_pending() {
+        // Not when the task has had its turn, as in a flood: the waker would not be left, and this not be asked again.
+        if pin!(unconstrained(self.timer.as_mut())).poll(cx).is_pending() {
             self.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
