@@ -74,6 +74,7 @@ export class Controls {
 		if (this.#pip) this.#show(this.#pip, "pip", Icon.PIP, player.isInPictureInPicture);
 		if (this.#fullscreen) {
 			const isFull = isFullscreen(player);
+			this.#fullscreen.root.hidden = player.isInPictureInPicture;
 			this.#show(this.#fullscreen, isFull ? "windowed" : "fullscreen", isFull ? Icon.WINDOWED : Icon.FULLSCREEN);
 		}
 		const percent = String(Math.round((player.muted ? 0 : player.volume) * 100));
@@ -166,7 +167,7 @@ export function togglePlay(player) {
 /** @param {Player} player */
 export function toggleFullscreen(player) {
 	if (isFullscreen(player)) document.exitFullscreen();
-	else player.requestFullscreen?.().catch(() => {});
+	else if (!player.isInPictureInPicture) player.requestFullscreen?.().catch(() => {});
 }
 
 /** @param {Player} player */

@@ -20,8 +20,8 @@ export function hasPictureInPicture() {
 
 /** One stage that may be in a window of its own. */
 export class PictureInPicture {
-	#root;
 	#stage;
+	#placeholder;
 	#css;
 	#handleChange;
 	/** @type {Window | undefined} */
@@ -32,14 +32,14 @@ export class PictureInPicture {
 	#isFloating = false;
 
 	/**
-	 * @param {ShadowRoot} root
 	 * @param {HTMLElement} stage what goes into the window
+	 * @param {HTMLElement} placeholder what is seen in its place meanwhile
 	 * @param {string} css its looks
 	 * @param {() => void} handleChange it has come or gone
 	 */
-	constructor(root, stage, css, handleChange) {
-		this.#root = root;
+	constructor(stage, placeholder, css, handleChange) {
 		this.#stage = stage;
+		this.#placeholder = placeholder;
 		this.#css = css;
 		this.#handleChange = handleChange;
 	}
@@ -84,6 +84,7 @@ export class PictureInPicture {
 		const sheet = new opened.CSSStyleSheet();
 		sheet.replaceSync(`${this.#css} :host { position: fixed; inset: 0; aspect-ratio: auto; }`);
 		root.adoptedStyleSheets = [sheet];
+		this.#stage.replaceWith(this.#placeholder);
 		root.append(this.#stage);
 		document.body.append(host);
 		opened.addEventListener("pagehide", () => this.#handleReturn(), { once: true });
@@ -92,7 +93,7 @@ export class PictureInPicture {
 
 	#handleReturn() {
 		this.#window = undefined;
-		this.#root.append(this.#stage);
+		this.#placeholder.replaceWith(this.#stage);
 		this.#handleChange();
 	}
 

@@ -30,6 +30,9 @@ export class Stage {
 	#veil = document.createElement("div");
 	#start = document.createElement("button");
 	#sound = document.createElement("button");
+	/** What is seen while the stage is in a window of its own. */
+	#away = document.createElement("div");
+	#back = document.createElement("button");
 	#panel = new StatsPanel();
 	/** @type {Controls | undefined} */
 	#controls;
@@ -64,12 +67,18 @@ export class Stage {
 		// The bar has the same for whoever does not point.
 		this.#start.tabIndex = -1;
 		this.#start.setAttribute("aria-hidden", "true");
+		this.#sound.className = "pill";
 		this.#addButton(this.#sound, "sound", Icon.SOUND, () => (player.muted = false));
 		this.#stage.className = "stage";
 		this.#stage.setAttribute("part", "stage");
 		this.#stage.setAttribute("role", "group");
 		this.#stage.append(this.#canvas, video, this.#poster, this.#veil, this.#start, this.#panel.root, this.#sound);
-		this.#pip = new PictureInPicture(root, this.#stage, css, () => this.#handlePip());
+		this.#away.className = "veil away";
+		this.#away.append(make("strong", "", ""), this.#back);
+		this.#back.type = "button";
+		this.#back.className = "pill";
+		this.#back.addEventListener("click", () => this.closePictureInPicture());
+		this.#pip = new PictureInPicture(this.#stage, this.#away, css, () => this.#handlePip());
 		this.#listen();
 		root.append(this.#stage);
 	}
@@ -94,6 +103,10 @@ export class Stage {
 		this.#stage.dir = words.direction;
 		this.#stage.setAttribute("aria-label", words.say("player"));
 		this.#sound.lastChild?.replaceWith(words.say("sound"));
+		this.#away.lang = words.language;
+		this.#away.dir = words.direction;
+		this.#away.firstChild?.replaceWith(make("strong", "", words.say("elsewhere")));
+		this.#back.textContent = words.say("back");
 		this.#controls?.root.remove();
 		this.#controls = undefined;
 		this.#told = "";
@@ -222,7 +235,7 @@ export class Stage {
 	 */
 	#addButton(button, name, path, act) {
 		button.type = "button";
-		button.className = name;
+		button.classList.add(name);
 		button.hidden = true;
 		button.setAttribute("part", name);
 		button.append(icon(path), "");

@@ -14,6 +14,7 @@ canvas, video, .poster { position: absolute; inset: 0; display: block; width: 10
 
 .veil { position: absolute; inset: 0; z-index: 1; display: grid; place-content: center; justify-items: center; gap: .5rem; padding: 1rem 1.25rem 3.5rem; text-align: center; pointer-events: none; background: radial-gradient(circle at 50% 42%, #16222fe6, #05080bf0 75%); transition: opacity .2s; }
 .veil.over { background: #05080b99; }
+.away { container: stage / size; padding-block-end: 1rem; pointer-events: auto; gap: 1rem; }
 .veil strong { font-size: clamp(1rem, 3.2cqi, 1.5rem); font-weight: 600; line-height: 1.25; text-wrap: balance; }
 .veil p { margin: 0; max-width: 34rem; color: #c3d0db; font-size: clamp(.8rem, 1.9cqi, 1rem); text-wrap: pretty; }
 .veil .reason { max-width: 34rem; color: #9fb0bf; font: 12px/1.4 ui-monospace, SFMono-Regular, Menlo, monospace; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; }
@@ -27,7 +28,8 @@ svg { display: block; fill: currentColor; }
 .start { position: absolute; inset: 0; z-index: 2; width: 5rem; height: 5rem; margin: auto; padding: 0; display: grid; place-items: center; border-radius: 50%; background: #0b1219c7; backdrop-filter: blur(8px); box-shadow: 0 6px 30px #0008, inset 0 0 0 1px #ffffff24; transition: scale .15s, background .15s; }
 .start svg { width: 2.6rem; height: 2.6rem; }
 .start:hover { scale: 1.06; background: #0b1219e6; }
-.sound { position: absolute; z-index: 3; inset-block-start: max(.75rem, 3cqb); inset-inline: 0; width: fit-content; margin-inline: auto; display: flex; align-items: center; gap: .5rem; min-height: 2.75rem; padding: .4rem 1.1rem .4rem .85rem; border-radius: 2rem; background: #fff; color: #0b1219; font-weight: 600; box-shadow: 0 4px 20px #0007; }
+.pill { display: flex; align-items: center; gap: .5rem; min-height: 2.75rem; padding: .4rem 1.1rem; border-radius: 2rem; background: #fff; color: #0b1219; font-weight: 600; box-shadow: 0 4px 20px #0007; }
+.sound { position: absolute; z-index: 3; inset-block-start: max(.75rem, 3cqb); inset-inline: 0; width: fit-content; margin-inline: auto; padding-inline-start: .85rem; }
 .sound svg { width: 1.4rem; height: 1.4rem; }
 
 .bar { position: absolute; z-index: 4; inset: auto 0 0; display: flex; align-items: center; gap: .15rem; padding: 2.75rem .6rem .5rem; background: linear-gradient(#0000, #0000005c 45%, #000000c2); text-shadow: 0 1px 2px #0009; transition: opacity .25s, translate .25s; }
@@ -65,5 +67,5 @@ svg { display: block; fill: currentColor; }
 @container stage (height < 12rem) { .veil p, .veil .reason, .stats svg, .stats .race { display: none; } .start { width: 3.25rem; height: 3.25rem; } }
 @media (pointer: coarse) { .volume { display: none; } }
 @media (prefers-reduced-motion: reduce) { *, *::before { transition: none !important; animation: none !important; } .spinner { border-color: var(--_accent); border-style: dotted; } }
-@media (forced-colors: active) { .bar, .veil, .stats, .start, .sound { background: Canvas; color: CanvasText; forced-color-adjust: auto; } .live.on > span:first-child::before { background: Highlight; forced-color-adjust: none; } }
+@media (forced-colors: active) { .bar, .veil, .stats, .start, .pill { background: Canvas; color: CanvasText; forced-color-adjust: auto; } .live.on > span:first-child::before { background: Highlight; forced-color-adjust: none; } }
 `;

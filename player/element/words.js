@@ -25,6 +25,7 @@ const TABLE = Object.freeze({
 	windowed: ["Leave full screen", "Vollbild verlassen", "Quitter le plein écran", "Salir de pantalla completa", "إنهاء ملء الشاشة", "全画面表示を終了"],
 	pip: ["Picture in picture", "Bild im Bild", "Image dans l’image", "Imagen en imagen", "صورة داخل صورة", "ピクチャー イン ピクチャー"],
 	elsewhere: ["Playing in a window of its own", "Läuft in einem eigenen Fenster", "Lecture dans une fenêtre séparée", "Se reproduce en otra ventana", "يعمل في نافذة منفصلة", "別のウィンドウで再生中"],
+	back: ["Bring it back", "Zurückholen", "Ramener ici", "Traer de vuelta", "إعادته إلى هنا", "ここに戻す"],
 	stats: ["Statistics", "Statistik", "Statistiques", "Estadísticas", "إحصاءات", "統計情報"],
 	live: ["Live", "Live", "Direct", "En directo", "مباشر", "ライブ"],
 	goLive: ["Go live", "Zum Livebild", "Revenir au direct", "Ir al directo", "انتقل إلى البث المباشر", "ライブに戻る"],
