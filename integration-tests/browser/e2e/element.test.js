@@ -2,31 +2,32 @@
 /** The element as pages use it: its attributes, events and keys, from another origin, in controls of others. */
 
 import assert from "node:assert/strict";
-import { createReadStream } from "node:fs";
-import { createServer } from "node:http";
 import { before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
-import { browser, firefox, gateway, PATIENCE_MS, publisher, requirePrograms, until, wait } from "./harness.js";
+import { Decode } from "../../../player/names.js";
+import { browser, firefox, gateway, PATIENCE_MS, publisher, requirePrograms, site, until, wait } from "./harness.js";
+import { webkit } from "./webkit.js";
 
 /** @typedef {import("node:test").TestContext} TestContext */
 /** @typedef {import("./harness.js").Page} Page */
 
 const options = { timeout: 4 * PATIENCE_MS };
-const MEDIA_CHROME = fileURLToPath(new URL("../node_modules/media-chrome/dist/", import.meta.url));
 /** @param {TestContext} test */
 const chromium = (test) => browser(test, { mayPlaySound: true });
+/** It has sound by Media Source Extensions alone. @param {TestContext} test */
+const webkitgtk = (test) => webkit(test, Decode.MSE);
 
 before(requirePrograms);
 
-for (const [name, open] of /** @type {const} */ ([["Chromium", chromium], ["Firefox", firefox]])) {
+for (const [name, open, scheme] of /** @type {const} */ ([["Chromium", chromium, "https:"], ["Firefox", firefox, "https:"], ["WebKitGTK", webkitgtk, "http:"]])) {
 	test(`${name}: attributes, properties, events and keys are those of media elements`, options, async (test) => {
 		const { rtmp, http } = await gateway(test);
 		publisher(test, `${rtmp}/live/test`);
 		/** @type {Page} */
 		const page = (await open(test)).page;
-		await page.goto(`${http.replace("http:", "https:")}/player/example.html`);
+		await page.goto(`${http.replace("http:", scheme)}/player/example.html`);
 		await wait("the element", () => page.evaluate(() => customElements.get("headwater-player") !== undefined && document.querySelector("headwater-player")?.getAttribute("src") !== null));
+		if (name === "WebKitGTK") await page.evaluate(() => void (/** @type {any} */ (document.querySelector("headwater-player")).decode = "mse"));
 		await page.evaluate(() => {
 			const player = /** @type {any} */ (document.querySelector("headwater-player"));
 			const seen = /** @type {any} */ (globalThis).seen = /** @type {string[]} */ ([]);
@@ -88,13 +89,13 @@ for (const [name, open] of /** @type {const} */ ([["Chromium", chromium], ["Fire
 	test(`${name}: a page of another origin plays it in media-chrome's controls`, options, async (test) => {
 		const { rtmp, http } = await gateway(test);
 		publisher(test, `${rtmp}/live/test`);
-		const site = await serve(test, `<!doctype html><html lang="en"><title>elsewhere</title>
+		const address = await site(test, `<!doctype html><html lang="en"><title>elsewhere</title>
 			<script type="module" src="/media-chrome/index.js"></script><script type="module" src="${http}/player/element.js"></script>
 			<media-controller><headwater-player slot="media" src="${http}/watch/live/test" autoplay muted></headwater-player>
 			<media-control-bar><media-play-button></media-play-button><media-mute-button></media-mute-button><media-live-button></media-live-button><media-volume-range></media-volume-range></media-control-bar></media-controller>`);
 		/** @type {Page} */
 		const page = (await open(test)).page;
-		await page.goto(site);
+		await page.goto(address);
 		await until(page, { state: "playing", framesShown: 10 });
 		const told = () => page.evaluate(() => {
 			const controller = /** @type {Element} */ (document.querySelector("media-controller"));
@@ -108,23 +109,4 @@ for (const [name, open] of /** @type {const} */ ([["Chromium", chromium], ["Fire
 		await page.evaluate(() => /** @type {HTMLElement} */ (document.querySelector("media-mute-button")).click());
 		await until(page, { state: "playing", muted: false });
 	});
-}
-
-/**
- * A page of another origin, and media-chrome beside it.
- *
- * @param {TestContext} test
- * @param {string} page
- * @returns {Promise<string>} its address
- */
-async function serve(test, page) {
-	const server = createServer(({ url = "/" }, response) => {
-		const script = /^\/media-chrome\/([\w./-]+\.js)$/.exec(url)?.[1];
-		if (!script) return response.setHeader("content-type", "text/html; charset=utf-8").end(page);
-		response.setHeader("content-type", "text/javascript");
-		createReadStream(MEDIA_CHROME + script).on("error", () => response.writeHead(404).end()).pipe(response);
-	});
-	await new Promise((listening) => server.listen(0, "127.0.0.1", () => listening(undefined)));
-	test.after(() => server.close().closeAllConnections());
-	return `http://localhost:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}/`;
 }

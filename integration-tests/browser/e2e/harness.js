@@ -2,7 +2,8 @@
 /** The parts of an end-to-end test: a gateway, a publisher, a browser. Each ends with the test that started it. */
 
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { createReadStream, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,6 +16,7 @@ const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const CHROMIUM = "/usr/bin/chromium";
 const FIREFOX = "/usr/bin/firefox-esr";
 export const WEBKIT = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu/webkit2gtk-4.1/MiniBrowser`;
+const MEDIA_CHROME = fileURLToPath(new URL("../node_modules/media-chrome/dist/", import.meta.url));
 /** How long anything may take to come about, in milliseconds. */
 export const PATIENCE_MS = 30_000;
 
@@ -75,15 +77,15 @@ export async function gateway(test, { websocket = 0, hasUnified = false } = {}) 
  *
  * @param {TestContext} test
  * @param {string} url
- * @param {{ silent?: boolean, blind?: boolean, bFrames?: boolean, groupSeconds?: number }} [options] without sound, without a picture,
- *   with pictures that are shown in another order than they are sent in, seconds between key frames
+ * @param {{ silent?: boolean, blind?: boolean, bFrames?: boolean, groupSeconds?: number, pixels?: string }} [options] without sound, without
+ *   a picture, with pictures that are shown in another order than they are sent in, seconds between key frames, what FFmpeg calls pixels
  * @returns {{ kill: () => Promise<void> }}
  */
-export function publisher(test, url, { silent = false, blind = false, bFrames = false, groupSeconds = 1 } = {}) {
+export function publisher(test, url, { silent = false, blind = false, bFrames = false, groupSeconds = 1, pixels = "yuv420p" } = {}) {
 	const picture = blind ? [] : ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30"];
 	const tone = silent ? [] : ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"];
 	const order = bFrames ? ["-preset", "veryfast", "-bf", "2", "-x264-params", "rc-lookahead=0:sync-lookahead=0:b-adapt=0"] : ["-preset", "ultrafast", "-tune", "zerolatency"];
-	const video = ["-c:v", "libx264", ...order, "-pix_fmt", "yuv420p", "-g", String(groupSeconds * 30), "-b:v", "250k"];
+	const video = ["-c:v", "libx264", ...order, "-pix_fmt", pixels, "-g", String(groupSeconds * 30), "-b:v", "250k"];
 	const audio = ["-c:a", "aac", "-b:a", "48k"];
 	const quiet = ["-nostdin", "-loglevel", "error"];
 	const child = spawn("ffmpeg", [...quiet, ...picture, ...tone, ...video, ...audio, "-f", "flv", url], {
@@ -92,6 +94,25 @@ export function publisher(test, url, { silent = false, blind = false, bFrames = 
 	const kill = () => end(child);
 	test.after(kill);
 	return { kill };
+}
+
+/**
+ * A page of another origin, and media-chrome beside it.
+ *
+ * @param {TestContext} test
+ * @param {string} page
+ * @returns {Promise<string>} its address
+ */
+export async function site(test, page) {
+	const server = createServer(({ url = "/" }, response) => {
+		const script = /^\/media-chrome\/([\w./-]+\.js)$/.exec(url)?.[1];
+		if (!script) return response.setHeader("content-type", "text/html; charset=utf-8").end(page);
+		response.setHeader("content-type", "text/javascript");
+		createReadStream(MEDIA_CHROME + script).on("error", () => response.writeHead(404).end()).pipe(response);
+	});
+	await new Promise((listening) => server.listen(0, "127.0.0.1", () => listening(undefined)));
+	test.after(() => server.close().closeAllConnections());
+	return `http://localhost:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}/`;
 }
 
 /**
@@ -162,7 +183,7 @@ export async function firefox(test) {
 /**
  * The player's state and statistics.
  *
- * @param {Page} page
+ * @param {Pick<Page, "evaluate">} page
  * @returns {Promise<Partial<Stats> & { muted: boolean }>}
  */
 export function stats(page) {
@@ -175,7 +196,7 @@ export function stats(page) {
 /**
  * Waits until the player's statistics have come so far: members that are numbers are least values.
  *
- * @param {Page} page
+ * @param {Pick<Page, "evaluate">} page
  * @param {Partial<Stats> & { muted?: boolean }} least
  */
 export async function until(page, least) {
