@@ -6,7 +6,8 @@ import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { browser, gateway, PATIENCE_MS, publisher, requirePrograms, until, wait } from "./harness.js";
+import { Decode } from "../../../player/names.js";
+import { browser, firefox, gateway, PATIENCE_MS, publisher, requirePrograms, until, wait } from "./harness.js";
 
 const options = { timeout: 4 * PATIENCE_MS };
 const AXE = readFileSync(fileURLToPath(new URL("../node_modules/axe-core/axe.min.js", import.meta.url)), "utf8");
@@ -73,4 +74,20 @@ test("what is wrong is told: no stream, a stream that ends, a gateway that is go
 	await page.getByText("The stream has ended").waitFor();
 	await kill();
 	await page.getByText("The gateway can’t be reached").waitFor();
+});
+
+test("a stream in a format that is missing here is told, and what would play", options, async (test) => {
+	const { rtmp, http } = await gateway(test);
+	// Firefox has no H.264 with colours in full.
+	publisher(test, `${rtmp}/live/test`, { pixels: "yuv444p" });
+	const { page } = await firefox(test);
+	for (const decode of [Decode.AUTO, Decode.WEBCODECS]) {
+		await page.goto(`${http}/watch/live/test?decode=${decode}`);
+		await wait(`the message, by ${decode}`, () => page.evaluate(() => {
+			const player = /** @type {any} */ (document.querySelector("headwater-player"));
+			return player?.error?.code === MediaError.MEDIA_ERR_DECODE && player.shadowRoot.querySelector(".veil").checkVisibility();
+		}));
+		const told = await page.evaluate(() => /** @type {any} */ (document.querySelector("headwater-player")).shadowRoot.querySelector(".veil").innerText);
+		assert.match(told, /This browser can’t play this stream\n.*H\.264 with AAC plays everywhere/s);
+	}
 });
