@@ -63,6 +63,7 @@ export class MseTrack {
 	attach(buffer, origin) {
 		this.#buffer = buffer;
 		this.#origin = origin;
+		this.#position = 0;
 		this.#isFull = false;
 		this.#taking = undefined;
 		this.#waiting.unshift({ bytes: this.#init, time: origin, offset: origin });

@@ -124,6 +124,7 @@ class FakeBuffer extends EventTarget {
 	/** @param {number} start @param {number} end */
 	remove(start, end) {
 		this.log.push(`remove ${start} ${end}`);
+		this.ranges = this.ranges.filter((range) => range[1] > end).map((range) => [Math.max(range[0], end), range[1]]);
 		this.isFull = false;
 		this.updating = true;
 	}
@@ -183,6 +184,23 @@ test("a buffer's time line begins where it is told", () => {
 	buffer.ranges = [[0, 20]];
 	made.trim(25_000);
 	assert.deepEqual(buffer.log, ["append 1", "offset 2", "append 2", "remove 0 15"]);
+});
+
+test("a buffer in place of another keeps what it gets, however far the other was played", () => {
+	const { track: made, buffer, push, attach } = track();
+	attach(5000);
+	buffer.settle();
+	buffer.ranges = [[0, 60]];
+	made.trim(65_000);
+	buffer.settle();
+	made.detach();
+	buffer.log.length = 0;
+	buffer.ranges = [];
+	push(3, 66_000);
+	attach(66_000);
+	buffer.ranges = [[0, 1]];
+	buffer.settle();
+	assert.deepEqual(buffer.log, ["append 1,3"]);
 });
 
 test("a buffer that is full is emptied behind the position, and takes then what it refused", () => {
