@@ -22,6 +22,7 @@ pub mod pebble;
 mod pipe;
 pub mod process;
 pub mod publisher;
+mod rtmp;
 mod rtws;
 pub mod stage;
 pub mod stamp;

@@ -22,6 +22,14 @@
 //!     --baselines none --transports ws,ws-fmp4,websocket,wt,wt-fmp4 --segment-frames 1,3 --viewers 200 --seconds 8 --json FILE
 //! ```
 //!
+//! Beside other servers, each started from its package, with the same clip (`--stalled` is for them too):
+//!
+//! ```text
+//! apt-get install nginx libnginx-mod-rtmp; npm ci --prefix integration-tests/rivals
+//! cargo run --release -p integration-tests --bin fanout -- \
+//!     --against nginx-rtmp,node-media-server,node-media-server-wss --transports ws,wss --viewers 50,200 --json FILE
+//! ```
+//!
 //! Raw TCP and raw rustls servers that only send are measured in the same run. They keep nothing for viewers that join, so
 //! their time to the first key frame is the stream's business.
 
@@ -36,7 +44,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use headwater::delivery::Format;
 use integration_tests::clip::{Clip, Live, SentLog, Stamps};
-use integration_tests::fanout::{Baseline, FirstKey, Stall, Subject, Watched, baseline, viewers};
+use integration_tests::fanout::{Baseline, FirstKey, Rival, Stall, Subject, Watched, baseline, viewers};
 use integration_tests::process::{GatewayProcess, Process, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::stamp::monotonic;
@@ -69,19 +77,22 @@ struct Arguments {
     /// Baselines: tcp, tcp-gathered, tls, bare-quic, bare-quic-groups; or none.
     #[arg(long, value_delimiter = ',', default_value = "tcp,tcp-gathered,tls", value_parser = baseline_or_none)]
     baselines: Vec<Option<Baseline>>,
+    /// Other servers: nginx-rtmp, node-media-server, node-media-server-wss.
+    #[arg(long, value_delimiter = ',')]
+    against: Vec<Rival>,
     /// Numbers of viewers.
     #[arg(long, value_delimiter = ',', default_value = "1,50,200")]
     viewers: Vec<usize>,
     /// How long each is measured.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// How many of the gateway's viewers stop reading in the middle of it. The baselines wait for such viewers, so theirs go on.
+    /// How many of the viewers stop reading in the middle of it. The baselines wait for such viewers, so theirs go on.
     #[arg(long, default_value_t = 0)]
     stalled: usize,
     /// For how long these do not read.
     #[arg(long, default_value_t = 30)]
     stall_seconds: u64,
-    /// Let the gateway's viewers vanish without a word at the end, and read its memory so long after. 0: they leave.
+    /// Let the viewers vanish without a word at the end, and read its memory so long after. 0: they leave.
     #[arg(long, default_value_t = 0)]
     vanish_seconds: u64,
     /// Where to write the results, one JSON object a line.
@@ -182,7 +193,10 @@ fn baseline_or_none(text: &str) -> Result<Option<Baseline>, String> {
 
 fn of_gateway(text: &str) -> Result<Subject, String> {
     let subject = text.parse()?;
-    if let Subject::Baseline(_) = subject { Err(format!("{text} is a baseline")) } else { Ok(subject) }
+    match subject {
+        Subject::Gateway(..) | Subject::Flowless(_) => Ok(subject),
+        Subject::Rival(_) | Subject::Baseline(_) => Err(format!("{text} is none of the gateway's transports")),
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -213,22 +227,23 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
         "transport         viewers  CPU ms/viewer·s  RSS kB/viewer  kbit/viewer·s  delay ms p50     p99  frames sent     lost  join ms p50"
     );
     let baselines = arguments.baselines.iter().flatten().copied().map(Subject::Baseline);
-    for subject in baselines.chain(arguments.transports.iter().copied()) {
+    let rivals = arguments.against.iter().copied().map(Subject::Rival);
+    for subject in baselines.chain(rivals).chain(arguments.transports.iter().copied()) {
         let segment_frames = match subject.format() {
             Some(Format::Fmp4) => arguments.segment_frames.iter().copied().map(Some).collect(),
             Some(Format::Raw) | None => vec![None],
         };
         let cases = segment_frames.into_iter().flat_map(|frames| arguments.viewers.iter().map(move |&n| (frames, n)));
         for (segment_frames, viewers) in cases {
-            let is_gateway = subject.format().is_some();
+            let is_baseline = matches!(subject, Subject::Baseline(_));
             let plan = Plan {
                 subject,
                 segment_frames,
                 viewers,
                 length: Duration::from_secs(arguments.seconds),
-                stalled: if is_gateway { arguments.stalled } else { 0 },
+                stalled: if is_baseline { 0 } else { arguments.stalled },
                 stall: Duration::from_secs(arguments.stall_seconds),
-                vanish: (is_gateway && arguments.vanish_seconds > 0)
+                vanish: (!is_baseline && arguments.vanish_seconds > 0)
                     .then(|| Duration::from_secs(arguments.vanish_seconds)),
             };
             let measured = measure(&gateway, plan).await.with_context(|| format!("{subject}, {viewers} viewers"))?;
@@ -315,6 +330,13 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<Measured> {
         publisher.stop().await?;
         return Ok(outcome);
     }
+    if let Subject::Rival(rival) = plan.subject {
+        let rival = rival.start().await?;
+        let publisher = Publisher::start(rival.ingest, STREAM, live).await?;
+        let outcome = watch(&rival.process, rival.viewers, plan, &publisher.log()).await?;
+        publisher.stop().await?;
+        return Ok(outcome);
+    }
     let folder = std::env::temp_dir().join(format!("headwater-fanout-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let gateway = GatewayProcess::start_with(gateway, &folder, |command| {
@@ -326,7 +348,7 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<Measured> {
     let address = match plan.subject {
         Subject::Gateway(Transport::WebTransport, Format::Fmp4) => gateway.webtransport_fmp4,
         Subject::Gateway(transport, _) => gateway.address(transport),
-        Subject::Flowless(_) | Subject::Baseline(_) => gateway.websocket,
+        Subject::Flowless(_) | Subject::Rival(_) | Subject::Baseline(_) => gateway.websocket,
     };
     let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
     let outcome = watch(&gateway.process, address, plan, &publisher.log()).await?;

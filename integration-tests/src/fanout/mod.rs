@@ -1,12 +1,14 @@
-//! The fan-out benchmark's parts: the viewers' process and the servers that do nothing but send.
+//! The fan-out benchmark's parts: the viewers' process, other servers, and servers that do nothing but send.
 //!
 //! ```text
 //! this process: publisher ── RTMP ──▶ gateway   ── as they ask ────────────▶ viewers' process
+//!               publisher ── RTMP ──▶ rival     ── RTMP, FLV in WebSocket ─▶ viewers' process
 //!               publisher ── TCP ───▶ baseline  ── length and message ─────▶ viewers' process
 //! ```
 
 mod bare_quic;
 pub mod baseline;
+mod rival;
 pub mod viewers;
 
 use std::fmt;
@@ -29,8 +31,21 @@ pub enum Subject {
     Gateway(Transport, Format),
     /// The gateway, its viewers without flows.
     Flowless(Dialect),
+    /// Another server.
+    Rival(Rival),
     /// What the transport alone costs.
     Baseline(Baseline),
+}
+
+/// A server that people use for the same, where its own package can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rival {
+    /// nginx with its RTMP module, viewers over RTMP.
+    NginxRtmp,
+    /// Node-Media-Server, viewers over a WebSocket that carries FLV.
+    NodeMediaServer,
+    /// The same over TLS.
+    NodeMediaServerTls,
 }
 
 /// A server that only sends.
@@ -63,13 +78,26 @@ impl Baseline {
     }
 }
 
+impl Rival {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::NginxRtmp, Self::NodeMediaServer, Self::NodeMediaServerTls];
+
+    fn name(self) -> &'static str {
+        match self {
+            Rival::NginxRtmp => "nginx-rtmp",
+            Rival::NodeMediaServer => "node-media-server",
+            Rival::NodeMediaServerTls => "node-media-server-wss",
+        }
+    }
+}
+
 impl Subject {
     /// What is delivered, if it's the gateway that does.
     pub fn format(self) -> Option<Format> {
         match self {
             Subject::Gateway(_, format) => Some(format),
             Subject::Flowless(_) => Some(Format::Fmp4),
-            Subject::Baseline(_) => None,
+            Subject::Rival(_) | Subject::Baseline(_) => None,
         }
     }
 }
@@ -80,6 +108,7 @@ impl fmt::Display for Subject {
             Subject::Gateway(transport, Format::Raw) => transport.fmt(f),
             Subject::Gateway(transport, Format::Fmp4) => f.pad(&format!("{transport}{FMP4}")),
             Subject::Flowless(dialect) => dialect.fmt(f),
+            Subject::Rival(rival) => f.pad(rival.name()),
             Subject::Baseline(baseline) => f.pad(baseline.name()),
         }
     }
@@ -94,6 +123,15 @@ impl FromStr for Baseline {
     }
 }
 
+impl FromStr for Rival {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|rival| rival.name() == text);
+        known.ok_or_else(|| format!("{text} is none of {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
 impl FromStr for Subject {
     type Err = String;
 
@@ -103,7 +141,8 @@ impl FromStr for Subject {
         }
         let of_gateway = text.parse().map(|transport| Subject::Gateway(transport, Format::Raw));
         let flowless = |_| text.parse().map(Subject::Flowless);
-        of_gateway.or_else(flowless).or_else(|_: String| text.parse().map(Subject::Baseline))
+        let rival = |_| text.parse().map(Subject::Rival);
+        of_gateway.or_else(flowless).or_else(rival).or_else(|_: String| text.parse().map(Subject::Baseline))
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{Baseline, FirstKey, Stall, Stalled, Subject, Watched};
+use super::{Baseline, FirstKey, Rival, Stall, Stalled, Subject, Watched, rival};
 use crate::bundle;
 use crate::carrier::Dialer;
 use crate::fragment::Fragment;
@@ -54,6 +54,7 @@ struct Tally {
 enum Way {
     Gateway(Dialer),
     Flowless(Dialect),
+    Rival(Rival),
     Baseline(Baseline),
     BareQuic(quinn::Endpoint),
 }
@@ -99,7 +100,7 @@ pub async fn watch(subject: Subject, server: SocketAddr, stream: &str, count: us
     let query = match subject {
         Subject::Gateway(Transport::WebTransport, _) | Subject::Gateway(_, Format::Raw) => "",
         Subject::Gateway(_, Format::Fmp4) => "?format=fmp4",
-        Subject::Flowless(_) | Subject::Baseline(_) => "",
+        Subject::Flowless(_) | Subject::Rival(_) | Subject::Baseline(_) => "",
     };
     let stream = format!("{stream}{query}");
     let local = LocalSet::new();
@@ -153,6 +154,7 @@ impl Way {
         Ok(match subject {
             Subject::Gateway(transport, format) => Self::Gateway(Dialer::for_format(transport, format)?),
             Subject::Flowless(dialect) => Self::Flowless(dialect),
+            Subject::Rival(rival) => Self::Rival(rival),
             Subject::Baseline(Baseline::Quic | Baseline::QuicGroups) => Self::BareQuic(bundle::quic_endpoint()?),
             Subject::Baseline(baseline) => Self::Baseline(baseline),
         })
@@ -237,6 +239,13 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
                 arrivals(&[viewer.next().await?], &mut count)?;
             }
         }
+        Way::Rival(rival) => {
+            let mut viewer = rival::Viewer::play(rival, server, &stream).await?;
+            loop {
+                stand_still(stalls, &shared).await;
+                viewer.next(|track, body| count(Arrival::of_tag(track, body))).await?;
+            }
+        }
         Way::BareQuic(endpoint) => {
             let connection = endpoint.connect(server, "localhost")?.await?;
             let count = Rc::new(RefCell::new(count));
@@ -292,6 +301,10 @@ impl Arrival {
         let stamp = if frame.track == Track::Video { Stamp::of_video(frame.body) } else { Stamp::of_audio(frame.body) };
         Self { is_key: frame.kind == Kind::Key, stamp, len: MESSAGE_HEADER_LEN + frame.body.len() }
     }
+
+    fn of_tag(track: Track, body: &[u8]) -> Self {
+        Self::of(&Frame { track, kind: kind_of(track, body), timestamp: 0, body })
+    }
 }
 
 impl CatchingUp {
@@ -323,7 +336,7 @@ async fn read_frames(mut socket: impl AsyncRead + Unpin, mut count: impl FnMut(A
         {
             let (&kind, body) = (message.first().context("empty")?, message.get(5..).context("short")?);
             let track = if kind == 8 { Track::Audio } else { Track::Video };
-            count(Arrival::of(&Frame { track, kind: kind_of(track, body), timestamp: 0, body }));
+            count(Arrival::of_tag(track, body));
             rest = after;
         }
         let left = rest.len();
