@@ -18,11 +18,11 @@ const MIN_SCALE_MS = 300;
 
 /** What each is, and whether this browser has what it needs. */
 const LANES = Object.freeze([
-	{ transport: Transport.WEBTRANSPORT, what: "flows on QUIC", has: hasWebTransport() },
-	{ transport: Transport.RTWEBSOCKET, what: "flows over a WebSocket", has: true },
-	{ transport: Transport.RTWEBSOCKET_STREAM, what: "flows over a WebSocketStream", has: hasWebSocketStream() },
-	{ transport: Transport.WEBSOCKETSTREAM, what: "fragmented MP4 over a WebSocketStream", has: hasWebSocketStream() && hasMediaSource },
-	{ transport: Transport.WEBSOCKET, what: "fragmented MP4 over a WebSocket", has: hasMediaSource },
+	{ transport: Transport.WEBTRANSPORT, title: "WebTransport", what: "flows on QUIC", has: hasWebTransport() },
+	{ transport: Transport.RTWEBSOCKET, title: "RTWebSocket", what: "flows over a WebSocket", has: true },
+	{ transport: Transport.RTWEBSOCKET_STREAM, title: "RTWebSocket, streamed", what: "flows over a WebSocketStream", has: hasWebSocketStream() },
+	{ transport: Transport.WEBSOCKETSTREAM, title: "WebSocketStream", what: "fragmented MP4, no flows", has: hasWebSocketStream() && hasMediaSource },
+	{ transport: Transport.WEBSOCKET, title: "WebSocket", what: "fragmented MP4, no flows", has: hasMediaSource },
 ]);
 
 const { src, settings, app, name } = readAddress([Attribute.DECODE, Attribute.TRANSPORT]);
@@ -31,29 +31,31 @@ document.title = `${app}/${name} compared – Headwater`;
 byId("title").textContent = `${app}/${name}`;
 
 /** @param {typeof LANES[number]} lane */
-function createLane({ transport, what, has }) {
+function createLane({ transport, title, what, has }) {
 	const root = make("article", "card lane");
-	const heading = make("h2", "", transport);
+	const heading = make("h2", "", title);
 	const delay = document.createElement("output");
 	delay.textContent = "–";
-	delay.setAttribute("aria-label", `Delay over ${transport}`);
+	delay.setAttribute("aria-label", `Delay over ${title}`);
 	// Figures that change twice a second are no news.
 	delay.setAttribute("aria-live", "off");
 	const fill = document.createElement("span");
 	const meter = make("div", "meter");
 	meter.append(fill);
-	const detail = make("span", "faint", what);
+	const detail = make("div", "facts", "");
+	detail.append(make("span", "", what));
 	const info = make("div", "info");
 	info.append(heading, delay, meter, detail);
 	const player = has ? createPlayer(src, [[Attribute.TRANSPORT, transport], [Attribute.DECODE, decode], [Attribute.MUTED, ""], [Attribute.AUTOPLAY, ""]]) : undefined;
 	root.append(player ?? make("p", "missing", "This browser does not have it, or only on pages with TLS."), info);
-	byId("lanes").append(root);
+	byId("lanes").lastElementChild?.before(root);
 	let smooth = NaN;
 	player?.addEventListener(EventName.STATS, () => {
 		if (!Number.isNaN(player.delay)) smooth = Number.isNaN(smooth) ? player.delay : smooth + SMOOTHING * (player.delay - smooth);
 		if (player.readyState < 3) smooth = NaN;
 		const { decode, rttMs, framesDropped = 0 } = player.stats ?? {};
-		detail.textContent = [what, decode, rttMs === undefined ? undefined : `RTT ${rttMs.toFixed(1)} ms`, `${framesDropped} dropped`].filter(Boolean).join(" · ");
+		const facts = [what, decode, rttMs === undefined ? undefined : `round trip ${Math.round(rttMs)} ms`, framesDropped > 0 ? `${framesDropped} dropped` : undefined];
+		detail.replaceChildren(...facts.filter((fact) => fact !== undefined).map((fact) => make("span", "", fact)));
 	});
 	return { root, delay, fill, delayMs: () => smooth };
 }

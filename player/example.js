@@ -16,36 +16,51 @@ const player = /** @type {import("./element.js").HeadwaterPlayer} */ (byId("play
 
 function showCode() {
 	const own = player.getAttributeNames().filter((name) => ![Attribute.SRC, "id", "class"].includes(name));
-	const attributes = own.map((name) => (player.getAttribute(name) === "" ? ` ${name}` : ` ${name}="${player.getAttribute(name)}"`));
-	byId("code").textContent = elementCode(player.currentSrc || "/watch/live/name", attributes.join(""));
+	const attributes = own.map((name) => (player.getAttribute(name) === "" ? name : `${name}="${player.getAttribute(name)}"`));
+	byId("code").textContent = elementCode(player.currentSrc || "/watch/live/name", attributes);
+}
+
+/**
+ * @param {string} name
+ * @param {HTMLInputElement | HTMLSelectElement} field
+ * @param {() => void} apply
+ */
+function offer(name, field, apply) {
+	const label = make("label", "", name);
+	field.addEventListener("change", apply);
+	label.append(field);
+	byId("try").append(label);
 }
 
 for (const name of FLAGS) {
-	const label = make("label", "", name);
 	const box = document.createElement("input");
 	box.type = "checkbox";
 	box.checked = player.hasAttribute(name);
-	box.addEventListener("change", () => player.toggleAttribute(name, box.checked));
-	label.prepend(box);
-	byId("try").append(label);
+	offer(name, box, () => player.toggleAttribute(name, box.checked));
 }
 for (const [name, values] of Object.entries(CHOICES)) {
-	const label = make("label", "", name);
 	const select = document.createElement("select");
 	for (const value of values) select.add(new Option(value === "" ? "–" : value, value));
-	select.addEventListener("change", () => (select.value === "" ? player.removeAttribute(name) : player.setAttribute(name, select.value)));
-	label.append(select);
-	byId("try").append(label);
+	offer(name, select, () => (select.value === "" ? player.removeAttribute(name) : player.setAttribute(name, select.value)));
 }
 for (const name of Object.values(EventName)) {
 	if (FREQUENT.includes(name)) continue;
 	player.addEventListener(name, (event) => {
 		const { detail } = /** @type {CustomEvent} */ (event);
 		const log = byId("log");
-		log.prepend(make("li", "", detail === undefined || detail === null ? name : `${name} ${typeof detail === "object" ? JSON.stringify(detail) : detail}`));
+		const entry = make("li", "", "");
+		entry.append(make("b", "", name), " ", describe(detail));
+		log.prepend(entry);
 		while (log.children.length > MAX_LOG) log.lastChild?.remove();
 	});
 }
+
+/** @param {unknown} detail of an event */
+function describe(detail) {
+	if (detail === undefined || detail === null) return "";
+	return typeof detail === "object" ? Object.entries(detail).flatMap(([name, value]) => (typeof value === "object" ? [] : `${name} ${value}`)).join(" · ") : String(detail);
+}
+
 new MutationObserver(showCode).observe(player, { attributes: true });
 enableCopying();
 showCode();

@@ -56,9 +56,11 @@ function createCard(url, stream) {
 	const [watching, age] = [make("span", "watching"), make("span", "age")];
 	const thumb = make("div", "thumb");
 	thumb.append(canvas, make("span", "badge", "LIVE"), watching, age);
-	const chips = make("div", "chips");
+	const facts = make("div", "facts");
+	const title = make("strong", "");
+	title.append(make("span", "faint", `${stream.app}/`), stream.name);
 	const info = make("div", "info");
-	info.append(make("strong", "", `${stream.app}/${stream.name}`), chips);
+	info.append(title, facts);
 	const link = document.createElement("a");
 	link.href = url;
 	link.append(thumb, info);
@@ -69,9 +71,7 @@ function createCard(url, stream) {
 	const show = (stream) => {
 		watching.textContent = describeViewers(stream.viewers);
 		age.textContent = describeAge(stream.online_seconds);
-		const media = describeMedia(stream);
-		if (media.length !== chips.children.length) chips.replaceChildren(...media.map(() => make("span", "")));
-		media.forEach((text, place) => (chips.children[place].textContent = text));
+		facts.replaceChildren(...describeMedia(stream).map((fact) => make("span", "", fact)));
 	};
 	return { root, canvas, show };
 }
@@ -84,6 +84,10 @@ function say(text) {
 
 const server = `rtmp://${location.hostname}/live`;
 byId("server").textContent = server;
-byId("ffmpeg").textContent = `ffmpeg -re -f lavfi -i testsrc2=s=1280x720:r=30 -f lavfi -i sine=f=440 -c:v libx264 -preset veryfast -tune zerolatency -pix_fmt yuv420p -g 30 -b:v 2500k -c:a aac -f flv ${server}/test`;
+byId("ffmpeg").textContent = `ffmpeg -re -f lavfi -i testsrc2=s=1280x720:r=30 \\
+  -f lavfi -i sine=f=440 -c:a aac \\
+  -c:v libx264 -preset veryfast -tune zerolatency \\
+  -pix_fmt yuv420p -g 30 -b:v 2500k \\
+  -f flv ${server}/test`;
 enableCopying();
 refresh();

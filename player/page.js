@@ -94,9 +94,16 @@ export function enableCopying() {
 	}
 }
 
-/** How the player is put into a page. @param {string} src @param {string} attributes */
+/**
+ * How the player is put into a page.
+ *
+ * @param {string} src
+ * @param {string[]} attributes
+ */
 export function elementCode(src, attributes) {
-	return `<script type="module" src="${location.origin}/player/element.js"></script>\n<headwater-player src="${src}"${attributes}></headwater-player>`;
+	const script = `${location.origin}/player/element.js`;
+	const tag = ["<headwater-player", `  src="${src}"`, `  ${attributes.join(" ")}`.trimEnd()].filter((line) => line !== "").join("\n");
+	return `<script type="module" src="${script}"></script>\n${tag}></headwater-player>`;
 }
 
 /** @param {string} id */

@@ -54,7 +54,7 @@ svg { display: block; fill: currentColor; }
 .volume::-moz-range-thumb { border: 0; width: 1rem; height: 1rem; border-radius: 50%; background: #fff; box-shadow: 0 1px 4px #0008; }
 
 .stats { position: absolute; z-index: 3; inset-block-start: .75rem; inset-inline-start: .75rem; max-width: calc(100% - 1.5rem); max-height: calc(100% - 4.75rem); overflow: auto; box-sizing: border-box; width: 19rem; padding: .7rem .85rem; border-radius: .75rem; background: light-dark(#fffffff0, #0b1219e6); color: light-dark(#16202a, #e6edf3); box-shadow: 0 6px 24px #0006, inset 0 0 0 1px light-dark(#0000001a, #ffffff1f); font-size: 12px; line-height: 1.5; }
-.stats dl { display: grid; grid-template-columns: auto auto; gap: 0 1rem; margin: 0; }
+.stats dl { display: grid; grid-template-columns: 1fr auto; gap: 0 1rem; margin: 0; }
 .stats dt { color: light-dark(#52616f, #9fb0bf); }
 .stats dd { margin: 0; text-align: end; font-variant-numeric: tabular-nums; }
 .stats svg { width: 100%; height: 2.25rem; margin-top: .4rem; }
@@ -64,7 +64,8 @@ svg { display: block; fill: currentColor; }
 
 @container stage (width < 30rem) { .volume { display: none; } .bar { padding-inline: .25rem; } .bar button { width: 2.5rem; } .bar .live { width: auto; padding: 0 .25rem; } .start { width: 4rem; height: 4rem; } .stats { width: auto; inset-inline-end: .75rem; } .veil { padding-block-end: 3.25rem; } }
 @container stage (width < 20rem) { .delay, .veil p, .veil .reason { display: none; } .bar .live { padding: 0 .4rem; } }
-@container stage (height < 12rem) { .veil p, .veil .reason, .stats svg, .stats .race { display: none; } .start { width: 3.25rem; height: 3.25rem; } }
+@container stage (height < 15rem) { .veil .reason { display: none; } }
+@container stage (height < 12rem) { .veil p, .stats svg, .stats .race { display: none; } .start { width: 3.25rem; height: 3.25rem; } }
 @media (pointer: coarse) { .volume { display: none; } }
 @media (prefers-reduced-motion: reduce) { *, *::before { transition: none !important; animation: none !important; } .spinner { border-color: var(--_accent); border-style: dotted; } }
 @media (forced-colors: active) { .bar, .veil, .stats, .start, .pill { background: Canvas; color: CanvasText; forced-color-adjust: auto; } .live.on > span:first-child::before { background: Highlight; forced-color-adjust: none; } }
