@@ -140,13 +140,7 @@ export async function browser(test, { mayPlaySound }) {
 	// The gateway's certificate is one that it made for itself.
 	const page = await running.newPage({ ignoreHTTPSErrors: true });
 	page.setDefaultTimeout(PATIENCE_MS);
-	/** @type {string[]} */
-	const errors = [];
-	page.on("console", (message) => {
-		if (message.type() === "error") errors.push(message.text());
-	});
-	page.on("pageerror", (error) => errors.push(String(error)));
-	return { page, errors };
+	return { page, errors: complaints(page) };
 }
 
 /**
@@ -171,13 +165,22 @@ export async function firefox(test) {
 	// A page behind another one is not painted.
 	await page.bringToFront();
 	page.setDefaultTimeout(PATIENCE_MS);
+	return { page, errors: complaints(page) };
+}
+
+/**
+ * What a page complains about from now on.
+ *
+ * @param {{ on: (event: any, listener: (what: any) => void) => unknown }} page of either driver
+ */
+function complaints(page) {
 	/** @type {string[]} */
 	const errors = [];
 	page.on("console", (message) => {
 		if (message.type() === "error") errors.push(message.text());
 	});
 	page.on("pageerror", (error) => errors.push(String(error)));
-	return { page, errors };
+	return errors;
 }
 
 /**

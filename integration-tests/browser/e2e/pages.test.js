@@ -19,22 +19,41 @@ before(requirePrograms);
 
 test("axe-core finds nothing serious on any page, light or dark, and no page breaks its own policy", options, async (test) => {
 	const { rtmp, http } = await gateway(test);
-	publisher(test, `${rtmp}/live/test`);
 	const { page, errors } = await browser(test, { mayPlaySound: true });
+	await page.goto(http);
+	await page.getByText("Nothing is live yet").waitFor();
+	await examine(page, "/, where nothing is live");
+	publisher(test, `${rtmp}/live/test`);
 	for (const [place, path] of PAGES.entries()) {
 		await page.emulateMedia({ colorScheme: place % 2 === 0 ? "dark" : "light" });
 		await page.goto(http + path);
 		const settled = path.includes("/nothing") ? "waiting" : "playing";
 		if (path === "/") await page.locator("canvas.drawn").waitFor();
 		else if (!path.includes("example")) await until(page, { state: settled });
-		await page.evaluate(AXE);
-		const violations = await page.evaluate(async () => {
-			const { violations } = await /** @type {any} */ (globalThis).axe.run(document);
-			return violations.filter((/** @type {any} */ { impact }) => impact === "serious" || impact === "critical").map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ { target }) => target)}`);
-		});
-		assert.deepEqual(violations, [], path);
+		await examine(page, path);
 	}
 	assert.deepEqual(errors, []);
+});
+
+test("the keyboard reaches every control in its order, and sees where it is", options, async (test) => {
+	const { rtmp, http } = await gateway(test);
+	publisher(test, `${rtmp}/live/test`);
+	const { page } = await browser(test, { mayPlaySound: true });
+	await page.goto(`${http}/embed/live/test`);
+	await until(page, { state: "playing" });
+	const names = [];
+	for (let stop = 0; stop < 8; stop++) {
+		await page.keyboard.press("Tab");
+		const { name, isSeen } = await page.evaluate(() => {
+			const focused = document.activeElement?.shadowRoot?.activeElement;
+			const outlines = focused ? [getComputedStyle(focused).outlineStyle, getComputedStyle(focused, "::after").borderStyle] : [];
+			const isShown = focused?.checkVisibility({ opacityProperty: true });
+			return { name: focused?.getAttribute("aria-label") ?? focused?.getAttribute("part"), isSeen: isShown && outlines.includes("solid") };
+		});
+		assert.ok(isSeen, name ?? "nothing");
+		names.push(name);
+	}
+	assert.deepEqual(names, ["Live video player", "Pause", "Mute", "Volume", "live", "Statistics", "Picture in picture", "Full screen"]);
 });
 
 test("the first picture is there soon after navigation", options, async (test) => {
@@ -91,3 +110,18 @@ test("a stream in a format that is missing here is told, and what would play", o
 		assert.match(told, /This browser can’t play this stream\n.*H\.264 with AAC plays everywhere/s);
 	}
 });
+
+/**
+ * Fails where axe-core finds something serious.
+ *
+ * @param {import("playwright-core").Page} page
+ * @param {string} what
+ */
+async function examine(page, what) {
+	await page.evaluate(AXE);
+	const violations = await page.evaluate(async () => {
+		const { violations } = await /** @type {any} */ (globalThis).axe.run(document);
+		return violations.filter((/** @type {any} */ { impact }) => impact === "serious" || impact === "critical").map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ { target }) => target)}`);
+	});
+	assert.deepEqual(violations, [], what);
+}
