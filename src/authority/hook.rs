@@ -16,6 +16,14 @@ const MAX_REMEMBERED: usize = 10_000;
 /// Most questions under way; whoever asks beyond is refused. Stops a hook that has died from gathering a crowd.
 pub(super) const MAX_QUESTIONS: usize = 1000;
 
+/// Most questions that one connection has under way: as many as it may play streams. Stops one that asks and asks without waiting
+/// for answers from taking the hook from everybody else.
+const MAX_OWN_QUESTIONS: usize = 8;
+
+/// Most who wait for one answer: viewers of one address without credentials, as behind a proxy. Stops a silent hook from gathering
+/// them without end.
+const MAX_WAITING: usize = 10_000;
+
 /// How long a hook that did not answer is left alone with the same question.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -30,6 +38,8 @@ pub struct Question {
     pub address: IpAddr,
     /// By what right. For the hook alone.
     pub credential: Option<Secret>,
+    /// One of its connection's; there are as many as it has questions, and one more.
+    pub(super) asker: Arc<()>,
 }
 
 /// What the hook says.
@@ -90,6 +100,12 @@ impl Asked {
                 return Heard::Known(answer.clone());
             }
             Some(State::Waiting(waiting)) => {
+                if waiting.len() >= waiting.capacity().min(MAX_WAITING) {
+                    waiting.retain(|one| !one.is_closed());
+                }
+                if waiting.len() >= MAX_WAITING {
+                    return Heard::Known(Err(Denial::Unanswered));
+                }
                 waiting.push(sender);
                 return Heard::Waiting(receiver);
             }
@@ -98,7 +114,7 @@ impl Asked {
         if self.answers.len() >= MAX_REMEMBERED {
             self.answers.retain(|_, state| matches!(state, State::Waiting(_)));
         }
-        if self.questions.try_send(question).is_err() {
+        if question.others() >= MAX_OWN_QUESTIONS || self.questions.try_send(question).is_err() {
             return Heard::Known(Err(Denial::Unanswered));
         }
         self.answers.insert(key, State::Waiting(vec![sender]));
@@ -142,6 +158,12 @@ impl Question {
     fn key(&self) -> Key {
         (self.action, Arc::clone(&self.path), self.address, self.credential.clone())
     }
+
+    /// How many its connection has under way beside it.
+    fn others(&self) -> usize {
+        // The connection itself has one, too.
+        Arc::strong_count(&self.asker).saturating_sub(2)
+    }
 }
 
 #[cfg(test)]
@@ -154,7 +176,8 @@ mod tests {
 
     fn question(credential: &str) -> Question {
         let credential = Secret::brought(credential);
-        Question { action: Action::View, path: "live/x".into(), address: [127, 0, 0, 1].into(), credential }
+        let (path, address, asker) = ("live/x".into(), [127, 0, 0, 1].into(), Arc::default());
+        Question { action: Action::View, path, address, credential, asker }
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -183,6 +206,26 @@ mod tests {
         for mut one in waiting {
             assert_eq!(one.try_recv().unwrap(), Err(Denial::Hook));
         }
+    }
+
+    #[test]
+    fn who_asks_the_same_again_and_again_without_waiting_takes_no_room() {
+        let (mut asked, _questions) = Asked::new();
+        for _ in 0..10_000 {
+            drop(asked.ask(question("a"), at(0)));
+        }
+        let Some(State::Waiting(waiting)) = asked.answers.values().next() else { panic!("nobody has answered") };
+        assert!(waiting.len() < 10, "{}", waiting.len());
+    }
+
+    #[test]
+    fn who_waits_for_one_answer_is_counted() {
+        let (mut asked, _questions) = Asked::new();
+        let waiting: Vec<_> = (0..MAX_WAITING).map(|_| asked.ask(question("a"), at(0))).collect();
+        assert!(waiting.iter().all(|heard| matches!(heard, Heard::Waiting(_))));
+        assert_eq!(known(&mut asked, "a", 0), Some(Err(Denial::Unanswered)));
+        drop(waiting);
+        assert_eq!(known(&mut asked, "a", 0), None);
     }
 
     #[test]

@@ -168,6 +168,8 @@ pub struct Visitor {
     address: IpAddr,
     /// What it brought when it connected.
     credential: Option<Secret>,
+    /// Its questions to the hook have one each, by which they are counted.
+    asker: Arc<()>,
 }
 
 /// Done when a session is to be ended. Cancel safe.
@@ -251,7 +253,8 @@ impl Authority {
         let uses = BTreeMap::new();
         let session = Session { address, entrance, since: now, idle: None, leash: Some(leash), uses };
         self.table().sessions.insert(id, session);
-        (Visitor { authority: self.clone(), id, address: address.ip(), credential }, Leash(cut))
+        let (authority, asker) = (self.clone(), Arc::default());
+        (Visitor { authority, id, address: address.ip(), credential, asker }, Leash(cut))
     }
 
     /// Everybody who is here, in the order in which they came.
@@ -471,8 +474,8 @@ impl Visitor {
             Decision::Granted(basis) => Heard::Known(Ok(basis)),
             Decision::Denied(denial) => Heard::Known(Err(denial)),
             Decision::Unknown => {
-                let (path, credential) = (path.into(), credential.clone());
-                let question = Question { action, path, address: self.address, credential };
+                let (path, credential, asker) = (path.into(), credential.clone(), Arc::clone(&self.asker));
+                let question = Question { action, path, address: self.address, credential, asker };
                 lock(&self.authority.shared.asked).ask(question, now)
             }
         };

@@ -44,7 +44,11 @@ fn token(id: &str, exp: u64) -> Secret {
 }
 
 fn ask(visitor: &Visitor, credential: Option<Secret>) -> Asking {
-    visitor.ask(Wish { action: Action::View, path: "live/film", credential, rate: 0 }, at(0))
+    visitor.ask(wish("live/film", credential), at(0))
+}
+
+fn wish(path: &str, credential: Option<Secret>) -> Wish<'_> {
+    Wish { action: Action::View, path, credential, rate: 0 }
 }
 
 fn now<T>(future: impl Future<Output = T>) -> Option<T> {
@@ -209,10 +213,29 @@ fn what_the_connection_brought_is_taken_where_nothing_else_comes() {
     assert_eq!(now(ask(&visitor, Some(Secret::new("x".into())))).unwrap().unwrap_err(), Denial::Wrong);
 }
 
+fn hooked() -> Authority {
+    authority(&Config { hook: Hook { url: "http://h/".parse().ok(), ..Hook::default() }, ..closed() })
+}
+
+#[test]
+fn a_connection_that_does_not_wait_for_the_hook_s_answers_leaves_room_for_others() {
+    let authority = hooked();
+    let mut questions = authority.questions().unwrap();
+    let (stranger, _leash) = visit(&authority);
+    for n in 0..2000 {
+        drop(stranger.ask(wish(&format!("live/{n}"), None), at(0)));
+    }
+    let (visitor, _leash) = visit(&authority);
+    assert!(now(ask(&visitor, None)).is_none());
+    while let Ok(question) = questions.try_recv() {
+        authority.answer(&question, Verdict::Refused, at(0));
+    }
+    assert!(now(stranger.ask(wish("live/last", None), at(0))).is_none());
+}
+
 #[test]
 fn the_hook_is_waited_for() {
-    let config = Config { hook: Hook { url: "http://h/".parse().ok(), ..Hook::default() }, ..closed() };
-    let authority = authority(&config);
+    let authority = hooked();
     let mut questions = authority.questions().unwrap();
     let (visitor, mut leash) = visit(&authority);
     let mut asking = ask(&visitor, Some(Secret::new("x".into())));

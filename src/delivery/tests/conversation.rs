@@ -6,8 +6,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::double::{Heard, Viewer, publish, registry};
+use crate::authority::{self, Authority, Hook, Limits, Rule};
 use crate::clock::Clock;
-use crate::delivery::Config;
+use crate::delivery::{Config, Format};
 use crate::session::SendFlow;
 use crate::session::link::{CloseReason, Link, LinkError};
 use crate::wire::amf0::Value;
@@ -157,6 +158,25 @@ async fn the_gateways_clock_is_told_to_who_asks() {
     assert!((told[0] - day).abs() < 60_000.0, "{} is not of this day, {day}", told[0]);
     viewer.say(viewer.control, "time", vec![]);
     assert_eq!(viewer.words(SOON).await, "", "no answer was wanted");
+}
+
+/// A viewer of a gateway whose hook says who may view.
+async fn viewer_by_hook() -> (Viewer, SendFlow) {
+    let hook = Hook { url: "http://h/".parse().ok(), ..Hook::default() };
+    let config = authority::Config { view: Rule::Closed, hook, ..authority::Config::default() };
+    let authority = Authority::new(&config, Limits::default()).unwrap();
+    Viewer::granted(&registry(), Config::default(), Format::Raw, authority).with_stream().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_asks_on_and_on_without_waiting_for_answers_is_sent_away() {
+    let (mut viewer, flow) = viewer_by_hook().await;
+    for n in 0..100 {
+        viewer.say(flow, "play", vec![format!("{n}").as_str().into()]);
+    }
+    let (reason, result) = viewer.end().await;
+    assert_eq!(reason, Some(CloseReason::NotAllowed));
+    assert!(result.is_ok(), "{result:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -214,6 +214,11 @@ impl Viewer {
 
     /// The same where something else is delivered unless a play asks for something else again.
     pub(super) fn served(registry: &Registry, config: delivery::Config, format: Format) -> Self {
+        Self::granted(registry, config, format, Authority::default())
+    }
+
+    /// The same where `authority` decides what may be played.
+    pub(super) fn granted(registry: &Registry, config: delivery::Config, format: Format, authority: Authority) -> Self {
         let (mut gateway, mut end) = End::pair();
         let (closed, reason) = mpsc::unbounded_channel();
         gateway.closed = Some(closed);
@@ -221,7 +226,7 @@ impl Viewer {
         let registry = registry.clone();
         let task = tokio::spawn(async move {
             let peer = "192.0.2.7:1000".parse().unwrap();
-            let (visitor, _leash) = Authority::default().visit(peer, Entrance::RtWebSocket, None, Clock.wall());
+            let (visitor, _leash) = authority.visit(peer, Entrance::RtWebSocket, None, Clock.wall());
             let mut meter = Metrics::default().viewer(visitor.id(), "double");
             serve_as(gateway, format, &registry, &config, Clock, &visitor, &mut meter).await
         });
