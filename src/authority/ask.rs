@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::hook::Heard;
+use super::hook::{Dated, Heard};
 use super::limits::Meter;
 use super::policy::{Basis, Denial};
 use super::session::{Asked, Authority, Held, Life, SessionId, Visitor};
@@ -43,7 +43,7 @@ pub struct Asking {
 #[derive(Debug)]
 enum State {
     Known(Result<Basis, Denial>),
-    Waiting(oneshot::Receiver<Result<Basis, Denial>>),
+    Waiting(oneshot::Receiver<Dated>),
     Taken,
 }
 
@@ -91,10 +91,12 @@ impl Future for Asking {
         match std::mem::replace(&mut self.state, State::Taken) {
             State::Known(answer) => Poll::Ready(self.finish(answer)),
             State::Waiting(mut answer) => match Pin::new(&mut answer).poll(cx) {
-                Poll::Ready(answer) => {
-                    // An error is that nobody is left who could ask the hook.
-                    Poll::Ready(self.finish(answer.unwrap_or(Err(Denial::Unanswered))))
+                Poll::Ready(Ok((answer, at))) => {
+                    self.asked.at = at;
+                    Poll::Ready(self.finish(answer))
                 }
+                // Nobody is left who could ask the hook.
+                Poll::Ready(Err(_)) => Poll::Ready(self.finish(Err(Denial::Unanswered))),
                 Poll::Pending => {
                     self.state = State::Waiting(answer);
                     Poll::Pending

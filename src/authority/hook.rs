@@ -57,6 +57,10 @@ pub enum Verdict {
 }
 
 type Answer = Result<Basis, Denial>;
+
+/// An answer and the time of day at which it came: what it grants is counted from then on.
+pub(super) type Dated = (Answer, SystemTime);
+
 type Key = (Action, Arc<str>, IpAddr, Option<Secret>);
 
 /// What has been asked.
@@ -69,7 +73,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 enum State {
     /// Those who wait for it.
-    Waiting(Vec<oneshot::Sender<Answer>>),
+    Waiting(Vec<oneshot::Sender<Dated>>),
     Known {
         answer: Answer,
         since: SystemTime,
@@ -81,7 +85,7 @@ enum State {
 #[derive(Debug)]
 pub(super) enum Heard {
     Known(Answer),
-    Waiting(oneshot::Receiver<Answer>),
+    Waiting(oneshot::Receiver<Dated>),
 }
 
 impl Asked {
@@ -143,7 +147,7 @@ impl Asked {
         let count = waiting.len();
         for one in waiting {
             // An error is somebody who has left.
-            let _ = one.send(answer.clone());
+            let _ = one.send((answer.clone(), now));
         }
         answer.err().map(|denial| (denial, count))
     }
@@ -204,7 +208,7 @@ mod tests {
         assert!(questions.try_recv().is_err());
         asked.answer(&question, Verdict::Refused, CACHE, at(1));
         for mut one in waiting {
-            assert_eq!(one.try_recv().unwrap(), Err(Denial::Hook));
+            assert_eq!(one.try_recv().unwrap(), (Err(Denial::Hook), at(1)));
         }
     }
 

@@ -92,11 +92,11 @@ pub(super) struct Life {
     is_swept: bool,
 }
 
-/// From where and when something was asked for, and after how many changes.
+/// From where and when something was asked for, or answered by the hook, and after how many changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     address: IpAddr,
-    at: SystemTime,
+    pub(super) at: SystemTime,
     changes: u64,
 }
 

@@ -234,6 +234,25 @@ fn a_connection_that_does_not_wait_for_the_hook_s_answers_leaves_room_for_others
 }
 
 #[test]
+fn what_the_hook_grants_lasts_from_its_answer_on_whatever_was_done_to_the_clock_meanwhile() {
+    for (asked, answered) in [(0, 0), (0, 5), (0, 3600), (3600, 0)] {
+        let authority = hooked();
+        let mut questions = authority.questions().unwrap();
+        let (visitor, mut leash) = visit(&authority);
+        let mut asking = visitor.ask(wish("live/film", None), at(asked));
+        assert!(now(&mut asking).is_none());
+        let verdict = Verdict::Allowed { lifetime: Some(seconds(60)) };
+        authority.answer(&questions.try_recv().unwrap(), verdict, at(answered));
+        let _grant = now(&mut asking).unwrap().unwrap();
+        authority.sweep(0, SWEEP, at(answered));
+        authority.sweep(0, seconds(59), at(answered + 59));
+        assert_eq!(now(&mut leash), None, "{asked} {answered}");
+        authority.sweep(0, seconds(1), at(answered + 60));
+        assert_eq!(now(&mut leash), Some(Cut::Expired), "{asked} {answered}");
+    }
+}
+
+#[test]
 fn the_hook_is_waited_for() {
     let authority = hooked();
     let mut questions = authority.questions().unwrap();

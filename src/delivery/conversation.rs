@@ -34,7 +34,7 @@ use super::publish::{self, Publication, Rejection, is_media};
 use super::query::Query;
 use crate::authority::{Action, Grant, Secret, Visitor};
 use crate::broadcast::{Item, Registry, StreamPath};
-use crate::clock::Epoch;
+use crate::clock::{Clock, Epoch};
 use crate::session::error::WriteError;
 use crate::session::{Event, Flows, Priority, RecvFlow, SendFlow};
 use crate::wire::amf0::Value;
@@ -64,6 +64,8 @@ pub(super) struct Conversation<'a> {
     config: &'a Config,
     /// What is played unless a play asks for something else.
     format: Format,
+    /// For the time of day by which something is granted: it may be set while a viewer is here.
+    clock: Clock,
     epoch: Epoch,
     control: Option<Control>,
     /// In boxes, since a map's node has room for eleven.
@@ -96,14 +98,15 @@ impl<'a> Conversation<'a> {
         registry: &'a Registry,
         config: &'a Config,
         format: Format,
-        epoch: Epoch,
+        clock: Clock,
         visitor: &'a Visitor,
     ) -> Self {
         Self {
             registry,
             config,
             format,
-            epoch,
+            clock,
+            epoch: clock.epoch(),
             control: None,
             streams: BTreeMap::new(),
             visitor,

@@ -75,7 +75,7 @@ pub async fn serve_as<L: Link>(
 ) -> Result<(), LinkError> {
     // A bound of nothing would be never to send anything.
     let bound = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX).max(1);
-    let mut conversation = Conversation::new(registry, config, format, clock.epoch(), visitor);
+    let mut conversation = Conversation::new(registry, config, format, clock, visitor);
     loop {
         let room = link.flows().queued() < bound;
         if !room {

@@ -128,7 +128,7 @@ impl Conversation<'_> {
             Action::View => self.registry.bits_per_second(path, now) / 8,
         };
         let wish = Wish { action, path: path.as_str(), credential, rate };
-        let asking = self.visitor.ask(wish, self.epoch.wall_at(now));
+        let asking = self.visitor.ask(wish, self.clock.wall());
         self.waiting.insert(id, Box::new(Waiting { asking, wanted }));
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::double::{Heard, Viewer, publish, registry};
-use crate::authority::{self, Authority, Hook, Limits, Rule};
+use crate::authority::{self, Action, Algorithm, Authority, Claims, Hook, Limits, Rule, Secret, Signer, TokenKey};
 use crate::clock::Clock;
 use crate::delivery::{Config, Format};
 use crate::session::SendFlow;
@@ -14,6 +14,7 @@ use crate::session::link::{CloseReason, Link, LinkError};
 use crate::wire::amf0::Value;
 use crate::wire::tc::{Command, StreamId};
 
+const KEY: &str = "0123456789abcdef0123456789abcdef";
 const SOON: Duration = Duration::from_millis(500);
 
 async fn connected() -> (Viewer, SendFlow) {
@@ -160,17 +161,32 @@ async fn the_gateways_clock_is_told_to_who_asks() {
     assert_eq!(viewer.words(SOON).await, "", "no answer was wanted");
 }
 
-/// A viewer of a gateway whose hook says who may view.
-async fn viewer_by_hook() -> (Viewer, SendFlow) {
-    let hook = Hook { url: "http://h/".parse().ok(), ..Hook::default() };
-    let config = authority::Config { view: Rule::Closed, hook, ..authority::Config::default() };
+/// A viewer of a gateway where only those may view who have a token of [`KEY`], or whom the hook lets in.
+async fn viewer_by_right(hook: Hook) -> (Viewer, SendFlow) {
+    let key = TokenKey { name: "shop".into(), algorithm: Algorithm::Hs256, key: Secret::new(KEY.into()) };
+    let config = authority::Config { view: Rule::Closed, tokens: vec![key], hook, ..authority::Config::default() };
     let authority = Authority::new(&config, Limits::default()).unwrap();
     Viewer::granted(&registry(), Config::default(), Format::Raw, authority).with_stream().await
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_allowed_is_decided_by_the_time_of_day_as_it_has_been_set_since() {
+    let (mut viewer, flow) = viewer_by_right(Hook::default()).await;
+    // In virtual time, the time of day stands still: as if it were set back by as much as has passed.
+    assert_eq!(viewer.words(Duration::from_secs(60)).await, "");
+    let exp = Clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 30;
+    let claims =
+        Claims { paths: vec!["live/**".parse().unwrap()], actions: vec![Action::View], exp, ..Claims::default() };
+    let token = Signer::new(Algorithm::Hs256, &Secret::new(KEY.into())).unwrap().sign(&claims);
+    viewer.say(flow, "play", vec![format!("demo?token={}", token.reveal()).as_str().into()]);
+    let words = viewer.words(SOON).await;
+    assert!(words.contains("NetStream.Play.Start"), "{words}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_viewer_that_asks_on_and_on_without_waiting_for_answers_is_sent_away() {
-    let (mut viewer, flow) = viewer_by_hook().await;
+    let hook = Hook { url: "http://h/".parse().ok(), ..Hook::default() };
+    let (mut viewer, flow) = viewer_by_right(hook).await;
     for n in 0..100 {
         viewer.say(flow, "play", vec![format!("{n}").as_str().into()]);
     }
