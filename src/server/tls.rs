@@ -255,7 +255,7 @@ impl Certificates {
         let mut last_failure = None;
         loop {
             if let Some(acme) = &self.acme
-                && let Some(key) = acme.renew(clock.wall()).await
+                && let Some(key) = acme.renew(clock.wall(), clock.now()).await
             {
                 self.put(InUse::new(key, false));
             }

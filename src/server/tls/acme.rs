@@ -14,7 +14,7 @@ mod order;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -102,8 +102,10 @@ const FAILED: &str = "failed";
 
 #[derive(Debug)]
 struct Plan {
-    /// When the next order is due.
-    due: SystemTime,
+    /// When the certificate in use is to be renewed. None: there is none.
+    renewal: Option<SystemTime>,
+    /// No order before, since one has failed. Not a time of day: a clock that is wrong, and set later, is what many fail by.
+    not_before: Option<Instant>,
     /// How long to wait should it fail.
     pause: Duration,
 }
@@ -119,8 +121,8 @@ impl Acme {
         provider: &Arc<CryptoProvider>,
     ) -> Result<(Self, Option<CertifiedKey>), TlsError> {
         let orderer = Orderer::new(config, provider)?;
-        let kept = Kept::find(config, now, provider);
-        let plan = Mutex::new(Plan { due: kept.as_ref().map_or(now, |kept| kept.renewal), pause: MIN_PAUSE });
+        let kept = orderer.kept(now);
+        let plan = Mutex::new(Plan::new(kept.as_ref().map(|kept| kept.renewal)));
         let acme = Self { orderer, challenges: Arc::default(), outcomes: outcomes(), plan };
         Ok((acme, kept.map(|kept| kept.key)))
     }
@@ -135,29 +137,49 @@ impl Acme {
         self.outcomes.clone()
     }
 
-    /// Orders a certificate if one is due at `now`. An order that fails is told and counted, and made again later. Cancel safe.
-    pub(super) async fn renew(&self, now: SystemTime) -> Option<CertifiedKey> {
-        if now < lock(&self.plan).due {
+    /// Orders a certificate if one is due, `today` by the time of day. An order that fails is told and counted, and made again
+    /// later. Cancel safe.
+    pub(super) async fn renew(&self, today: SystemTime, now: Instant) -> Option<CertifiedKey> {
+        let renewal = lock(&self.plan).renewal;
+        if renewal.is_some_and(|renewal| today < renewal) {
             return None;
         }
-        let ordered = self.orderer.order(&self.challenges, now).await;
+        // By the clock of the start it may have ended.
+        if let Some(Kept { key, renewal: later }) = self.orderer.kept(today)
+            && renewal.is_none_or(|renewal| renewal < later)
+        {
+            info!("the certificate that is kept is good by this clock");
+            lock(&self.plan).renewal = Some(later);
+            return Some(key);
+        }
+        if lock(&self.plan).not_before.is_some_and(|not_before| now < not_before) {
+            return None;
+        }
+        let ordered = self.orderer.order(&self.challenges, today).await;
         let outcome = if ordered.is_ok() { ISSUED } else { FAILED };
         self.outcomes.get_or_create(&Outcome { outcome }).inc();
         let mut plan = lock(&self.plan);
         match ordered {
             Ok(Kept { key, renewal }) => {
-                *plan = Plan { due: renewal, pause: MIN_PAUSE };
-                let days = renewal.duration_since(now).unwrap_or_default().as_secs() / (24 * 3600);
+                *plan = Plan::new(Some(renewal));
+                let days = renewal.duration_since(today).unwrap_or_default().as_secs() / (24 * 3600);
                 info!(renewed_in_days = days, "the authority has given a certificate");
                 Some(key)
             }
             Err(error) => {
                 let pause = plan.pause;
                 warn!(%error, again_in = ?pause, "no certificate from the authority; the one before stays in use");
-                *plan = Plan { due: now + pause, pause: (pause * 2).min(MAX_PAUSE) };
+                plan.not_before = Some(now + pause);
+                plan.pause = (pause * 2).min(MAX_PAUSE);
                 None
             }
         }
+    }
+}
+
+impl Plan {
+    fn new(renewal: Option<SystemTime>) -> Self {
+        Self { renewal, not_before: None, pause: MIN_PAUSE }
     }
 }
 
@@ -172,7 +194,11 @@ pub(super) fn outcomes() -> Family<Outcome, Counter> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
 
     #[test]
     fn only_names_whose_authority_can_be_asked_safely_are_taken() {
@@ -202,24 +228,61 @@ mod tests {
         assert!(error.starts_with("tls.acme.directory_root: /no/root.pem: "), "{error}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_authority_that_is_gone_is_asked_again_after_longer_and_longer_pauses() {
-        let config = Config {
+    fn provider() -> Arc<CryptoProvider> {
+        Arc::new(rustls::crypto::ring::default_provider())
+    }
+
+    /// An authority that is gone.
+    fn alone(folder: &Path) -> Config {
+        Config {
             domains: vec!["localhost".into()],
             directory: "https://127.0.0.1:1/".into(),
-            folder: "/dev/null/certs".into(),
+            folder: folder.into(),
             ..Config::default()
-        };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut now = SystemTime::now();
-        let (acme, kept) = Acme::open(&config, now, &provider).unwrap();
+        }
+    }
+
+    /// Keeps a certificate that is valid for ninety days.
+    fn keep(config: &Config, from: SystemTime) -> Kept {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(config.domains.clone()).unwrap();
+        (params.not_before, params.not_after) = (from.into(), (from + 90 * DAY).into());
+        let pem = key.serialize_pem() + &params.self_signed(&key).unwrap().pem();
+        Kept::keep(config, &pem, from, &provider()).unwrap()
+    }
+
+    fn failed(acme: &Acme) -> u64 {
+        acme.outcomes.get_or_create(&Outcome { outcome: FAILED }).get()
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_is_gone_is_asked_again_after_longer_and_longer_pauses() {
+        let (mut now, today) = (Instant::now(), SystemTime::now());
+        let (acme, kept) = Acme::open(&alone(Path::new("/dev/null/certs")), today, &provider()).unwrap();
         assert!(kept.is_none());
-        for pause in [60, 120, 240, 480] {
-            assert!(acme.renew(now).await.is_none());
-            assert_eq!(lock(&acme.plan).due, now + Duration::from_secs(pause));
-            assert!(acme.renew(now).await.is_none());
+        for (before, pause) in [60, 120, 240, 480].into_iter().enumerate() {
+            assert!(acme.renew(today, now).await.is_none());
+            assert_eq!(lock(&acme.plan).not_before, Some(now + Duration::from_secs(pause)));
+            // Whatever is done to the time of day.
+            for today in [today, today + 1500 * DAY, today - 1500 * DAY] {
+                assert!(acme.renew(today, now).await.is_none());
+            }
+            assert_eq!(failed(&acme), before as u64 + 1);
             now += Duration::from_secs(pause);
         }
-        assert_eq!(acme.outcomes.get_or_create(&Outcome { outcome: FAILED }).get(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_ahead_at_the_start_costs_no_certificate_once_it_is_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, now, today) = (alone(folder.path()), Instant::now(), SystemTime::now());
+        let kept = keep(&config, today);
+        let (acme, found) = Acme::open(&config, today + 1500 * DAY, &provider()).unwrap();
+        assert!(found.is_none());
+        assert!(acme.renew(today + 1500 * DAY, now).await.is_none());
+        assert_eq!(failed(&acme), 1);
+        assert_eq!(acme.renew(today, now).await.unwrap().cert, kept.key.cert);
+        assert!(acme.renew(today, now + MAX_PAUSE).await.is_none());
+        assert_eq!(failed(&acme), 1);
     }
 }

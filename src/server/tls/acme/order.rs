@@ -79,6 +79,11 @@ impl Orderer {
         Ok(Self { config: config.clone(), client: Arc::new(client), provider: Arc::clone(provider) })
     }
 
+    /// The certificate that is kept, if it is valid at `now`.
+    pub(super) fn kept(&self, now: SystemTime) -> Option<Kept> {
+        Kept::find(&self.config, now, &self.provider)
+    }
+
     /// Orders a certificate and keeps it. Cancel safe: what was begun is the authority's to forget.
     pub(super) async fn order(&self, challenges: &Challenges, now: SystemTime) -> Result<Kept, OrderError> {
         let pem = timeout(PATIENCE, self.download(challenges)).await.unwrap_or(Err(OrderError::Late))?;
