@@ -273,6 +273,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn while_the_certificate_that_is_kept_is_not_to_be_renewed_none_is_ordered() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, now, today) = (alone(folder.path()), Instant::now(), SystemTime::now());
+        let kept = keep(&config, today);
+        let (acme, found) = Acme::open(&config, today, &provider()).unwrap();
+        assert_eq!(found.unwrap().cert, kept.key.cert);
+        for (days, orders) in [(0, 0), (59, 0), (61, 1)] {
+            assert!(acme.renew(today + days * DAY, now).await.is_none());
+            assert_eq!(failed(&acme), orders, "{days}");
+            assert_eq!(lock(&acme.plan).renewal, Some(kept.renewal));
+        }
+    }
+
+    #[tokio::test]
     async fn a_clock_that_was_ahead_at_the_start_costs_no_certificate_once_it_is_set() {
         let folder = tempfile::tempdir().unwrap();
         let (config, now, today) = (alone(folder.path()), Instant::now(), SystemTime::now());
