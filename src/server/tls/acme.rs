@@ -5,8 +5,9 @@
 //! | accounts, orders, authorizations | RFC 8555 §7 |
 //! | `tls-alpn-01`: the authority connects, and is answered in the handshake | RFC 8737 |
 //!
-//! The library signs what is sent to the authority and reads what comes back. It is given no socket, no file and no certificate
-//! in use; what a stranger reaches of all this is in [`Challenges`].
+//! The library signs what is sent to the authority, and sends it: it looks the authority's name up, opens sockets of its own, on
+//! threads of its own beside tokio, and reads what comes back however long that is. The authority is trusted as far as that. The
+//! library is given no file and no certificate in use; what a stranger reaches of all this is in [`Challenges`].
 
 mod challenge;
 mod kept;
@@ -30,11 +31,16 @@ use self::kept::Kept;
 use self::order::Orderer;
 use super::{TlsError, lock};
 
-/// The pause after an order that came to nothing; doubles up to [`MAX_PAUSE`]. Let's Encrypt forgives five failures an hour.
-const MIN_PAUSE: Duration = Duration::from_secs(60);
+/// The pause after an order that came to nothing; doubles up to [`MAX_PAUSE`]. Let's Encrypt forgives five failures an hour, which
+/// are as many as there are orders in the first.
+const MIN_PAUSE: Duration = Duration::from_secs(120);
 
 /// The longest pause between two orders: certificates are renewed weeks before their end.
 const MAX_PAUSE: Duration = Duration::from_secs(4 * 3600);
+
+/// Most characters that are logged of why there is no certificate: the library shows the whole of an answer, which may be a page by
+/// whoever stands between.
+const MAX_REASON: usize = 500;
 
 /// What is ordered, where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,7 +174,8 @@ impl Acme {
             }
             Err(error) => {
                 let pause = plan.pause;
-                warn!(%error, again_in = ?pause, "no certificate from the authority; the one before stays in use");
+                let error: String = error.to_string().chars().take(MAX_REASON).collect();
+                warn!(error, again_in = ?pause, "no certificate from the authority; the one before stays in use");
                 plan.not_before = Some(now + pause);
                 plan.pause = (pause * 2).min(MAX_PAUSE);
                 None
@@ -260,7 +267,7 @@ mod tests {
         let (mut now, today) = (Instant::now(), SystemTime::now());
         let (acme, kept) = Acme::open(&alone(Path::new("/dev/null/certs")), today, &provider()).unwrap();
         assert!(kept.is_none());
-        for (before, pause) in [60, 120, 240, 480].into_iter().enumerate() {
+        for (before, pause) in [120, 240, 480, 960].into_iter().enumerate() {
             assert!(acme.renew(today, now).await.is_none());
             assert_eq!(lock(&acme.plan).not_before, Some(now + Duration::from_secs(pause)));
             // Whatever is done to the time of day.
