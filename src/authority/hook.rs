@@ -28,7 +28,7 @@ const MAX_WAITING: usize = 10_000;
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A question to the hook.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Question {
     /// What.
     pub action: Action,
@@ -72,8 +72,11 @@ pub(super) struct Asked {
 
 #[derive(Debug)]
 enum State {
-    /// Those who wait for it.
-    Waiting(Vec<oneshot::Sender<Dated>>),
+    Waiting {
+        who: Vec<oneshot::Sender<Dated>>,
+        /// Whether the one that has been asked may not be the hook any more.
+        is_stale: bool,
+    },
     Known {
         answer: Answer,
         since: SystemTime,
@@ -103,36 +106,45 @@ impl Asked {
             Some(State::Known { answer, since, until }) if (*since..*until).contains(&now) => {
                 return Heard::Known(answer.clone());
             }
-            Some(State::Waiting(waiting)) => {
-                if waiting.len() >= waiting.capacity().min(MAX_WAITING) {
-                    waiting.retain(|one| !one.is_closed());
+            Some(State::Waiting { who, .. }) => {
+                if who.len() >= who.capacity().min(MAX_WAITING) {
+                    who.retain(|one| !one.is_closed());
                 }
-                if waiting.len() >= MAX_WAITING {
+                if who.len() >= MAX_WAITING {
                     return Heard::Known(Err(Denial::Unanswered));
                 }
-                waiting.push(sender);
+                who.push(sender);
                 return Heard::Waiting(receiver);
             }
             Some(State::Known { .. }) | None => {}
         }
         if self.answers.len() >= MAX_REMEMBERED {
-            self.answers.retain(|_, state| matches!(state, State::Waiting(_)));
+            self.answers.retain(|_, state| matches!(state, State::Waiting { .. }));
         }
         if question.others() >= MAX_OWN_QUESTIONS || self.questions.try_send(question).is_err() {
             return Heard::Known(Err(Denial::Unanswered));
         }
-        self.answers.insert(key, State::Waiting(vec![sender]));
+        self.answers.insert(key, State::Waiting { who: vec![sender], is_stale: false });
         Heard::Waiting(receiver)
     }
 
-    /// Takes in an answer, to be remembered for `cache`; gives why and to how many it was a denial.
+    /// Takes in an answer, to be remembered for `cache`; gives why and to how many it was a denial. One by the hook before is not
+    /// taken: this one is asked.
     pub(super) fn answer(
         &mut self,
         question: &Question,
-        verdict: Verdict,
+        mut verdict: Verdict,
         cache: Duration,
         now: SystemTime,
     ) -> Option<(Denial, usize)> {
+        if let Some(State::Waiting { is_stale, .. }) = self.answers.get_mut(&question.key())
+            && std::mem::take(is_stale)
+        {
+            if self.questions.try_send(question.clone()).is_ok() {
+                return None;
+            }
+            verdict = Verdict::Unanswered;
+        }
         let (answer, remembered) = match verdict {
             Verdict::Allowed { lifetime } => {
                 let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
@@ -143,9 +155,9 @@ impl Asked {
         };
         let known =
             State::Known { answer: answer.clone(), since: now, until: now.checked_add(remembered).unwrap_or(now) };
-        let Some(State::Waiting(waiting)) = self.answers.insert(question.key(), known) else { return None };
-        let count = waiting.len();
-        for one in waiting {
+        let Some(State::Waiting { who, .. }) = self.answers.insert(question.key(), known) else { return None };
+        let count = who.len();
+        for one in who {
             // An error is somebody who has left.
             let _ = one.send((answer.clone(), now));
         }
@@ -154,7 +166,13 @@ impl Asked {
 
     /// Forgets what is known, since the hook may be another.
     pub(super) fn forget(&mut self) {
-        self.answers.retain(|_, state| matches!(state, State::Waiting(_)));
+        self.answers.retain(|_, state| match state {
+            State::Waiting { is_stale, .. } => {
+                *is_stale = true;
+                true
+            }
+            State::Known { .. } => false,
+        });
     }
 }
 
@@ -218,8 +236,8 @@ mod tests {
         for _ in 0..10_000 {
             drop(asked.ask(question("a"), at(0)));
         }
-        let Some(State::Waiting(waiting)) = asked.answers.values().next() else { panic!("nobody has answered") };
-        assert!(waiting.len() < 10, "{}", waiting.len());
+        let Some(State::Waiting { who, .. }) = asked.answers.values().next() else { panic!("nobody has answered") };
+        assert!(who.len() < 10, "{}", who.len());
     }
 
     #[test]
@@ -230,6 +248,20 @@ mod tests {
         assert_eq!(known(&mut asked, "a", 0), Some(Err(Denial::Unanswered)));
         drop(waiting);
         assert_eq!(known(&mut asked, "a", 0), None);
+    }
+
+    #[test]
+    fn what_the_hook_before_was_asked_the_next_is_asked_again() {
+        let (mut asked, mut questions) = Asked::new();
+        let Heard::Waiting(mut waiting) = asked.ask(question("a"), at(0)) else { panic!("nobody has answered") };
+        let first = questions.try_recv().unwrap();
+        asked.forget();
+        asked.answer(&first, Verdict::Allowed { lifetime: None }, CACHE, at(0));
+        assert!(waiting.try_recv().is_err());
+        let second = questions.try_recv().unwrap();
+        asked.answer(&second, Verdict::Refused, CACHE, at(0));
+        assert_eq!(waiting.try_recv().unwrap(), (Err(Denial::Hook), at(0)));
+        assert_eq!(known(&mut asked, "a", 0), Some(Err(Denial::Hook)));
     }
 
     #[test]
