@@ -132,7 +132,7 @@ async fn serve_tls(socket: TcpStream, peer: SocketAddr, port: Port, context: Arc
         Verdict::Http2 => Box::pin(http2::serve(socket, via, context, shutdown)).await,
         Verdict::Rtmps => Box::pin(serve_rtmp(socket, peer, &context, shutdown)).await,
         // The handshake was the answer.
-        Verdict::Challenge => info!("an authority has looked whether it reaches us"),
+        Verdict::Challenge => debug!("somebody has looked whether a challenge is answered"),
         _ => debug!("nothing that is spoken here, inside TLS"),
     }
 }
