@@ -62,12 +62,26 @@ pub async fn ask(authority: Authority, mut questions: mpsc::Receiver<Question>, 
     while let Some(question) = questions.recv().await {
         while asking.try_join_next().is_some() {}
         let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else { return };
-        let (authority, client) = (authority.clone(), client.clone());
+        let client = client.clone();
+        let mut open = Open { authority: authority.clone(), question, verdict: Verdict::Unanswered, clock };
         asking.spawn(async move {
-            let verdict = verdict(&authority, &client, &question).await;
-            authority.answer(&question, verdict, clock.wall());
-            drop(permit);
+            open.verdict = verdict(&open.authority, &client, &open.question).await;
+            drop((open, permit));
         });
+    }
+}
+
+/// A question that is answered when this is dropped: nobody waits for ever for one whose task has broken off.
+struct Open {
+    authority: Authority,
+    question: Question,
+    verdict: Verdict,
+    clock: Clock,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.authority.answer(&self.question, self.verdict, self.clock.wall());
     }
 }
 
@@ -108,8 +122,32 @@ fn read(answer: Answer) -> Result<Verdict, Unclear> {
 #[cfg(test)]
 mod tests {
     use axum::body::Bytes;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
+    use crate::authority::{self, Denial, Entrance, Hook, Limits, Rule, Wish};
+
+    #[tokio::test]
+    async fn a_question_whose_task_breaks_off_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = authority::Config {
+            view: Rule::Closed,
+            hook: Hook { url: format!("http://{address}/").parse().ok(), ..Hook::default() },
+            ..authority::Config::default()
+        };
+        let authority = Authority::new(&config, Limits::default()).unwrap();
+        let (visitor, _leash) = authority.visit(address, Entrance::Quic, None, Clock.wall());
+        let questions = authority.questions().unwrap();
+        let asks = tokio::spawn(ask(authority, questions, Client::default(), Clock));
+        let wish = Wish { action: Action::View, path: "live/film", credential: None, rate: 0 };
+        let asking = visitor.ask(wish, Clock.wall());
+        let _under_way = listener.accept().await.unwrap();
+        asks.abort();
+        let answer = timeout(Duration::from_secs(30), asking).await.unwrap();
+        assert_eq!(answer.unwrap_err(), Denial::Unanswered);
+    }
 
     #[test]
     fn only_a_clear_yes_is_one() {
