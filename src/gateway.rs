@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::authority::{Action, Authority, PolicyError};
 use crate::broadcast::Registry;
@@ -41,6 +41,8 @@ pub struct Gateway {
     addresses: Addresses,
     certificates: Arc<Certificates>,
     context: Arc<Context>,
+    /// What goes on beside the connections, for ever.
+    chores: JoinSet<()>,
 }
 
 /// Where a gateway listens; `None` where its configuration says `off`.
@@ -236,6 +238,7 @@ impl Gateway {
             addresses,
             certificates,
             context,
+            chores: JoinSet::new(),
         })
     }
 
@@ -301,7 +304,7 @@ impl Gateway {
         }
         let (certificates, clock) = (Arc::clone(&self.certificates), self.context.clock);
         let authority = &self.context.authority;
-        let (mut chores, client) = (JoinSet::new(), Client::default());
+        let (mut chores, client) = (std::mem::take(&mut self.chores), Client::default());
         chores.spawn(upkeep::sweep(authority.clone(), clock));
         if let Some(questions) = authority.questions() {
             chores.spawn(hook::ask(authority.clone(), questions, client.clone(), clock));
@@ -317,6 +320,12 @@ impl Gateway {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                // Without it nobody would be let go, or nobody be asked: to begin anew is better.
+                Some(Err(ended)) = chores.join_next() => {
+                    error!(%ended, "a mistake of the gateway's own: it ends");
+                    self.context.panics.inc();
+                    break;
+                }
                 Some(order) = self.orders.1.recv() => match order {
                     Order::Drain => break,
                     Order::Reload(reply) => {
@@ -483,6 +492,15 @@ mod tests {
             assert_ne!(socket.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
         }
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_what_all_depend_on_is_counted_and_ends_the_gateway() {
+        let mut gateway = Gateway::bind(config()).unwrap();
+        let panics = gateway.context.panics.clone();
+        gateway.chores.spawn(async { panic!("a mistake") });
+        gateway.run(std::future::pending()).await;
+        assert_eq!(panics.get(), 1);
     }
 
     #[tokio::test]

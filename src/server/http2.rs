@@ -25,11 +25,11 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tracing::{Span, debug};
 
 use super::connection::MAX_PAGES;
+use super::connections::Connections;
 use super::http::{self, Via};
 use super::{Context, Shutdown};
 
@@ -55,6 +55,7 @@ where
 {
     Span::current().record("transport", "http2");
     let patience = context.limits.header_timeout;
+    let answers = Answers(Arc::new(Mutex::new(Connections::new(context.panics.clone()))));
     let activity = Arc::new(Activity::default());
     let asked = Arc::clone(&activity);
     let service = service_fn(move |request| {
@@ -65,7 +66,7 @@ where
             Ok::<_, Infallible>(response.map(|body| Counted::new(body, answering)))
         }
     });
-    let connection = http2::Builder::new(Answers::default())
+    let connection = http2::Builder::new(answers)
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD)
@@ -178,8 +179,8 @@ impl hyper::body::Body for Counted {
 }
 
 /// The tasks of a connection's answers. They end with it.
-#[derive(Debug, Clone, Default)]
-struct Answers(Arc<Mutex<JoinSet<()>>>);
+#[derive(Debug, Clone)]
+struct Answers(Arc<Mutex<Connections>>);
 
 impl<F> Executor<F> for Answers
 where
@@ -187,7 +188,7 @@ where
 {
     fn execute(&self, answer: F) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
+        tasks.forget_ended();
         tasks.spawn(answer);
     }
 }

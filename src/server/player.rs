@@ -3,6 +3,8 @@
 mod assets;
 mod bundle;
 
+use std::panic::resume_unwind;
+
 use axum::body::Body;
 use axum::http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
@@ -51,7 +53,11 @@ pub async fn answer(path: String, request: HeaderMap) -> Response<Body> {
     }
     // Bundling and compressing take longer than the streams on this thread can wait.
     let made = tokio::task::spawn_blocking(move || answer_now(&path, &request));
-    made.await.unwrap_or_else(|_| not_found())
+    made.await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        // The gateway ends.
+        Err(_) => not_found(),
+    })
 }
 
 fn answer_now(path: &str, request: &HeaderMap) -> Response<Body> {

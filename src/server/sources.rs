@@ -5,13 +5,13 @@
 //!                  └── nobody watches for `grace` ─▶ let go
 //! ```
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -104,12 +104,15 @@ pub async fn run(registry: Registry, config: Config, limits: watch::Receiver<ing
     }
     let mut events = registry.events();
     let mut pulling = JoinSet::new();
-    let mut pulled = HashSet::new();
+    let mut pulled = HashMap::new();
     loop {
         let awaited = tokio::select! {
             Some(done) = pulling.join_next() => {
-                // A panic takes its path with it; none is expected.
-                let Ok(path) = done else { continue };
+                let Ok(path) = done else {
+                    // A mistake of the gateway's own, which the log tells. Whoever comes next has it pulled again.
+                    pulled.retain(|_, pull: &mut AbortHandle| !pull.is_finished());
+                    continue;
+                };
                 pulled.remove(&path);
                 vec![path]
             }
@@ -122,22 +125,23 @@ pub async fn run(registry: Registry, config: Config, limits: watch::Receiver<ing
         };
         for path in awaited {
             let Some(origin) = config.paths.iter().find_map(|source| source.origin(&path)) else { continue };
-            if pulled.contains(&path) || !registry.is_watched(&path) || registry.is_published(&path) {
+            if pulled.contains_key(&path) || !registry.is_watched(&path) || registry.is_published(&path) {
                 continue;
             }
             if pulled.len() >= config.max {
                 warn!(stream = %path, max = config.max, "not pulled: too many are");
                 continue;
             }
-            pulled.insert(path.clone());
             let (registry, limits, grace) = (registry.clone(), limits.clone(), config.grace);
-            pulling.spawn(async move {
+            let pulls = path.clone();
+            let pull = pulling.spawn(async move {
                 tokio::select! {
-                    () = keep(&origin, &path, &registry, &limits, clock) => {}
-                    () = unwatched(&registry, &path, grace) => info!(stream = %path, "let go: nobody watches"),
+                    () = keep(&origin, &pulls, &registry, &limits, clock) => {}
+                    () = unwatched(&registry, &pulls, grace) => info!(stream = %pulls, "let go: nobody watches"),
                 }
-                path
+                pulls
             });
+            pulled.insert(path, pull);
         }
     }
 }
