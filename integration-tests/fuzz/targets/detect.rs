@@ -19,13 +19,14 @@ fuzz_target!(|input: &[u8]| {
         Some(Protocol::Http1) => Verdict::Https,
         Some(Protocol::Http2) => Verdict::Http2,
         Some(Protocol::Rtmp) => Verdict::Rtmps,
+        Some(Protocol::Acme) => Verdict::Challenge,
         Some(Protocol::Http3 | Protocol::Native) | None => Verdict::Unknown,
     };
     assert_eq!(negotiated(Some(name)), Some(over_tcp));
     let over_udp = match known {
         Some(Protocol::Http3) => Verdict::Http3,
         Some(Protocol::Native) => Verdict::Native,
-        Some(Protocol::Http1 | Protocol::Http2 | Protocol::Rtmp) | None => Verdict::Unknown,
+        Some(Protocol::Http1 | Protocol::Http2 | Protocol::Rtmp | Protocol::Acme) | None => Verdict::Unknown,
     };
     assert_eq!(quic(Some(name)), over_udp);
 });
