@@ -2,6 +2,7 @@
 /** What the element makes of what the worker says: media element's terms, words for people. */
 
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
 import { MediaState, timeRange } from "../../../player/element/media-state.js";
@@ -9,6 +10,7 @@ import { Fatal, UNREACHABLE_MS, diagnose } from "../../../player/element/problem
 import { LANGUAGES, TEXTS, Words, chooseLanguage } from "../../../player/element/words.js";
 import { State } from "../../../player/names.js";
 
+const ELEMENT = new URL("../../../player/element/", import.meta.url);
 const QUIET = { state: State.PLAYING, hasEnded: false, isQuiet: false, hasPlayed: true, waitingMs: 0, isOnline: true, isSecure: true };
 
 test("events come in the order of HTML's media elements", () => {
@@ -65,6 +67,11 @@ test("every language has every word, with the same places to fill in", () => {
 		assert.equal(new Set(places).size, 1, `${word}: ${places}`);
 		assert.ok(row.every((text) => text.trim() !== ""), word);
 	}
+});
+
+test("every word is said somewhere", () => {
+	const sources = readdirSync(ELEMENT).filter((file) => file !== "words.js").map((file) => readFileSync(new URL(file, ELEMENT), "utf8")).join("");
+	assert.deepEqual(Object.keys(TEXTS).filter((word) => !sources.includes(`"${word}"`)), []);
 });
 
 test("the language is the first that is known, English without one", () => {
