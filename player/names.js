@@ -118,8 +118,10 @@ export const Decision = Object.freeze({
 	SPEED: "speed",
 	/** Pictures are given up until the next key frame. */
 	KEYFRAME: "keyframe",
-	/** The page is hidden, or seen again. */
+	/** The page is hidden or frozen, or is there again; or the machine has slept. */
 	BACKGROUND: "background",
+	/** The network is another one. */
+	NETWORK: "network",
 });
 
 /** Messages to the worker, with the members that they have beside `type`. */
@@ -134,8 +136,10 @@ export const ToWorker = Object.freeze({
 	PAUSE: "pause",
 	/** `visible`: whether anybody can see the page; while nobody can, no pictures are asked for. */
 	VISIBLE: "visible",
-	/** The network, or the machine, may not be what it was: see whether the connection still lives. */
-	NUDGE: "nudge",
+	/** `isAway`: whether the page stands still from now on, so that nothing is to be sent to it. */
+	AWAY: "away",
+	/** `isNew`: whether the network is another one; else it may not be what it was. */
+	NETWORK: "network",
 	/** `kind`, `detail`: what Media Source Extensions' player has decided, for the worker to keep with its own. */
 	DECISION: "decision",
 	/** End. */
@@ -162,9 +166,11 @@ export const FromWorker = Object.freeze({
 	AUDIO_FORMAT: "audioFormat",
 	/** `frame`: to be drawn and closed, where the worker has no canvas. */
 	FRAME: "frame",
-	/** For Media Source Extensions: `message` of the stream's, what is missing, the target's `ms`, a new beginning. */
+	/** For Media Source Extensions: `message` of the stream's, what is missing (`isOld`: and old pictures follow), the target's `ms`, a new beginning. */
 	MEDIA: "media",
 	GAP: "gap",
 	HINT: "hint",
 	RESET: "reset",
+	/** `wanted`: whether pictures are to be shown; without, sound goes on alone. */
+	VIDEO: "video",
 });

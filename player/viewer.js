@@ -10,6 +10,7 @@ import { MseRemote } from "./media/mse-remote.js";
 import { WebCodecsPlayer, hasWebCodecs } from "./media/webcodecs.js";
 import { Decision, Decode, Format, FromWorker, State, Transport } from "./names.js";
 import { Decisions } from "./session/decisions.js";
+import { Presence } from "./session/presence.js";
 import { Connection, candidates, isMedia, successors } from "./transport/connection.js";
 import { Health } from "./transport/health.js";
 import { Recovery } from "./transport/recovery.js";
@@ -21,8 +22,6 @@ const TICK_MS = 100;
 const PROVEN_MS = 250;
 /** A stalled connection that could not be replaced in this time is no longer called playing, in milliseconds. */
 const FROZEN_MS = 2000;
-/** Least time between two looks at a network that may have changed, in milliseconds. */
-const NUDGE_MS = 2000;
 
 /**
  * A connection, from its attempts on. While another one plays, it is that one's successor.
@@ -81,6 +80,7 @@ export class Viewer {
 	#life = new AbortController();
 	#openedAt = performance.now();
 	#wishes;
+	#presence = new Presence(performance.now(), Date.now());
 	#recovery = new Recovery(performance.now(), Math.random);
 	/** @type {Attempt | undefined} The one that plays. */
 	#active;
@@ -88,7 +88,6 @@ export class Viewer {
 	#next;
 	/** When the active one was found to be stalled. */
 	#stalledAt = Infinity;
-	#nudgedAt = -Infinity;
 	/** @type {number | undefined} Timestamp of the newest unit, modulo 2^32. */
 	#newest;
 	/** @type {string} */
@@ -163,21 +162,36 @@ export class Viewer {
 	setVisible(visible) {
 		if (visible === this.#visible) return;
 		this.#visible = visible;
-		// A `<video>` without pictures stops its sound, too.
-		if (this.#decode !== Decode.WEBCODECS) return;
 		if (this.#wishes.audioOnly) return;
-		this.#active?.link.receiveVideo(visible);
-		this.#active?.health.handleWanted(performance.now());
-		if (visible) this.#player.rejoin(performance.now());
+		if (this.#active) this.#chooseTracks(this.#active);
 		this.decide(Decision.BACKGROUND, visible ? "pictures again" : "sound alone");
 	}
 
-	/** The network, or the machine, may not be what it was. */
-	nudge() {
+	/**
+	 * Leaves before its page stands still, or returns.
+	 *
+	 * @param {boolean} isAway
+	 */
+	setAway(isAway) {
+		if (!this.#presence.setAway(isAway)) return;
+		if (isAway) this.#leave("the page stands still");
+		else this.#return();
+	}
+
+	/**
+	 * The network may not be what it was.
+	 *
+	 * @param {boolean} isNew whether it is another one
+	 */
+	handleNetwork(isNew) {
 		const now = performance.now();
-		if (now - this.#nudgedAt < NUDGE_MS) return;
-		this.#nudgedAt = now;
-		this.#active?.link.probe();
+		if (!this.#presence.handleNetwork(now, isNew)) return;
+		// One that has stalled is being asked already.
+		if (this.#stalledAt === Infinity) this.#active?.link.probe();
+		if (!isNew) return;
+		this.decide(Decision.NETWORK, "another one");
+		// What was begun over the old one would wait for it.
+		this.#drop();
 		this.#recovery.handleNetwork(now);
 	}
 
@@ -203,12 +217,48 @@ export class Viewer {
 
 	/** @param {number} now */
 	#tick(now) {
+		this.#handleAwake();
+		if (this.#presence.isAway) return;
 		if (this.#active) this.#examine(now, this.#active);
 		if (this.#next && this.#recovery.isOverdue(now)) {
 			this.#drop("no answer");
 			this.#recovery.handleFailed(now);
 		}
 		if (this.#recovery.pollAttempt(now)) this.#attempt();
+	}
+
+	/** Leaves what it slept through. */
+	#handleAwake() {
+		if (!this.#presence.handleAwake(performance.now(), Date.now())) return;
+		this.#leave("has slept");
+		this.#return();
+	}
+
+	/** @param {string} why */
+	#leave(why) {
+		this.#disconnect();
+		this.#player.restart();
+		this.decide(Decision.BACKGROUND, why);
+		this.#setState(State.RECONNECTING, why);
+	}
+
+	#return() {
+		this.#recovery = new Recovery(performance.now(), Math.random);
+		this.#tick(performance.now());
+	}
+
+	/** No connection plays, and none is to. */
+	#disconnect() {
+		this.#cut();
+		this.#drop();
+	}
+
+	/** No connection plays. */
+	#cut() {
+		this.#active?.abort.abort();
+		this.#active = undefined;
+		this.#stalledAt = Infinity;
+		this.#newest = undefined;
 	}
 
 	/**
@@ -299,8 +349,21 @@ export class Viewer {
 			attempt.continues = true;
 			this.#player.migrate(performance.now(), attempt.newest);
 		}
+		if (this.#wantsPictures) this.#player.setVideo(performance.now(), true);
 		// It is being driven just now.
-		if (!this.#wantsPictures && decode === Decode.WEBCODECS) queueMicrotask(() => attempt.link.receiveVideo(this.#wantsPictures));
+		else queueMicrotask(() => this.#chooseTracks(attempt));
+	}
+
+	/**
+	 * Asks for pictures or for none; where that can't be asked for, they go on.
+	 *
+	 * @param {Attempt} attempt
+	 */
+	#chooseTracks({ link, health }) {
+		const now = performance.now();
+		const isAsked = link.receiveVideo(this.#wantsPictures);
+		health.handleWanted(now);
+		this.#player.setVideo(now, this.#wantsPictures || !isAsked);
 	}
 
 	/**
@@ -313,10 +376,10 @@ export class Viewer {
 			this.#drop(reason);
 			this.#recovery.handleFailed(now);
 			// Nobody is there at all: what has stalled is dead.
-			if (this.#active && this.#active.link.unanswered(now) > 0) this.#lose(this.#active, reason);
+			if (this.#active && this.#active.link.unanswered(now) > 0) this.#lose(reason);
 			else if (!this.#active) this.#setState(State.RECONNECTING, reason);
 		} else if (attempt === this.#active) {
-			this.#lose(attempt, reason);
+			this.#lose(reason);
 		}
 	}
 
@@ -334,14 +397,10 @@ export class Viewer {
 	/**
 	 * The connection that played is no more.
 	 *
-	 * @param {Attempt} attempt
 	 * @param {string} reason
 	 */
-	#lose(attempt, reason) {
-		attempt.abort.abort();
-		this.#active = undefined;
-		this.#stalledAt = Infinity;
-		this.#newest = undefined;
+	#lose(reason) {
+		this.#cut();
 		this.#remember(undefined);
 		this.#player.restart();
 		this.decide(Decision.RECONNECT, reason);
@@ -362,6 +421,7 @@ export class Viewer {
 	 * @param {import("./conversation.js").ConversationEvent} event
 	 */
 	#handleEvent(attempt, now, event) {
+		this.#handleAwake();
 		if (attempt !== this.#active) return;
 		const { targetDelayMs } = this.#wishes;
 		if (event.type === "started" && targetDelayMs !== undefined) event = { ...event, targetDelayMs };
@@ -432,13 +492,8 @@ export class Viewer {
 			return this.#post({ type: FromWorker.TROUBLE, message, fatal: Fatal.CODEC });
 		}
 		this.#format = Format.FMP4;
-		this.#active?.abort.abort();
-		this.#active = undefined;
-		this.#stalledAt = Infinity;
-		this.#newest = undefined;
-		this.#drop();
-		this.#recovery = new Recovery(performance.now(), Math.random);
-		this.#tick(performance.now());
+		this.#disconnect();
+		this.#return();
 	}
 
 	get #wantsPictures() {

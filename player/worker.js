@@ -26,8 +26,10 @@ self.onmessage = ({ data }) => {
 			return viewer?.pause(data.paused);
 		case ToWorker.VISIBLE:
 			return viewer?.setVisible(data.visible);
-		case ToWorker.NUDGE:
-			return viewer?.nudge();
+		case ToWorker.AWAY:
+			return viewer?.setAway(data.isAway);
+		case ToWorker.NETWORK:
+			return viewer?.handleNetwork(data.isNew);
 		case ToWorker.DECISION:
 			return viewer?.decide(data.kind, data.detail);
 		case ToWorker.CLOSE:

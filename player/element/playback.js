@@ -63,7 +63,7 @@ export class Playback {
 		const offscreen = canvas.transferControlToOffscreen?.();
 		const message = { type: ToWorker.OPEN, source, wishes: { ...wishes, remembered, hasMediaSource }, canvas: offscreen };
 		this.#worker.postMessage(message, offscreen ? [offscreen] : []);
-		watchSurroundings((message) => this.#tellSurroundings(/** @type {{ type: string }} */ (message)), signal);
+		watchSurroundings((message) => this.#tellSurroundings(message), signal);
 	}
 
 	/** Goes on with what is live now. */
@@ -140,16 +140,20 @@ export class Playback {
 			case FromWorker.MEDIA:
 				return this.#mse?.handleMessage(performance.now(), message.message);
 			case FromWorker.GAP:
-				return this.#mse?.handleGap();
+				return this.#mse?.handleGap(message.isOld ? performance.now() : undefined);
 			case FromWorker.HINT:
 				return this.#mse?.setHint(message.ms);
 			case FromWorker.RESET:
-				return this.#mse?.reset();
+				return this.#mse?.reset(performance.now());
+			case FromWorker.VIDEO:
+				return this.#mse?.setVideo(performance.now(), message.wanted);
 		}
 	}
 
-	/** @param {{ type: string, visible?: boolean }} message */
+	/** @param {import("../session/surroundings.js").Message} message */
 	#tellSurroundings(message) {
+		// Some browsers take the sound away meanwhile.
+		if (message.visible || message.isAway === false) this.#output?.wake();
 		this.#tell(this.#isFloating && message.visible === false ? { ...message, visible: true } : message);
 	}
 

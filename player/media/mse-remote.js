@@ -26,19 +26,24 @@ export class MseRemote {
 	 */
 	handleEvent(_now, event) {
 		if (event.type === "tlv") this.#handleMessage(event.message);
-		else if (event.type === "gap" && event.video) this.#post({ type: FromWorker.GAP });
+		else if (event.type === "gap" && event.video) this.#post({ type: FromWorker.GAP, isOld: false });
 		else if (event.type === "started" && event.targetDelayMs !== undefined) this.#post({ type: FromWorker.HINT, ms: event.targetDelayMs });
 		else if (event.type === "published") this.reset();
 	}
 
 	/** Another connection takes over, and begins with the newest group. */
 	migrate() {
-		this.rejoin();
+		this.#post({ type: FromWorker.GAP, isOld: true });
 	}
 
-	/** Pictures come again, beginning with the newest group. */
-	rejoin() {
-		this.#post({ type: FromWorker.GAP });
+	/**
+	 * Whether pictures come.
+	 *
+	 * @param {number} _now
+	 * @param {boolean} wanted
+	 */
+	setVideo(_now, wanted) {
+		this.#post({ type: FromWorker.VIDEO, wanted });
 	}
 
 	/** Forgets what has not been played; goes on with what comes. */

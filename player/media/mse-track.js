@@ -5,6 +5,8 @@ import { removeBefore } from "./mse-upkeep.js";
 
 /** What may wait for the buffer, in bytes: a browser that takes nothing must not fill the memory. */
 const MAX_WAITING_BYTES = 8 << 20;
+/** What may be kept for another buffer, in bytes: 12 s of sound at any usual rate; timestamps that stand still must not fill the memory. */
+const MAX_KEPT_BYTES = 1 << 20;
 
 /**
  * `time`: where it begins on the player's time line; `offset`: what is added to its own times for that. In milliseconds.
@@ -25,6 +27,9 @@ export class MseTrack {
 	/** @type {Segment[]} */
 	#waiting = [];
 	#waitingBytes = 0;
+	#keepMs;
+	/** @type {Segment[]} The newest ones, for another buffer. */
+	#kept = [];
 	/** @type {Segment | undefined} What the buffer is taking. */
 	#taking;
 	#isFull = false;
@@ -34,14 +39,16 @@ export class MseTrack {
 	#handlers;
 
 	/**
-	 * @param {{ mime: string, timescale: number, init: Uint8Array }} format
+	 * @param {{ mime: string, timescale: number, init: Uint8Array, keepMs: number }} format `keepMs`: how much of what came last the
+	 *   next buffer begins with, in milliseconds, where each segment can be decoded by itself
 	 * @param {{ handleChange: () => void, handleOverflow: () => void, handleError: (error: unknown) => void }} handlers
 	 *   `handleOverflow`: what waited is gone, and what comes must be decodable without it
 	 */
-	constructor({ mime, timescale, init }, handlers) {
+	constructor({ mime, timescale, init, keepMs }, handlers) {
 		this.mime = mime;
 		this.timescale = timescale;
 		this.#init = init;
+		this.#keepMs = keepMs;
 		this.#handlers = handlers;
 	}
 
@@ -66,8 +73,9 @@ export class MseTrack {
 		this.#position = 0;
 		this.#isFull = false;
 		this.#taking = undefined;
-		this.#waiting.unshift({ bytes: this.#init, time: origin, offset: origin });
-		this.#waitingBytes += this.#init.length;
+		// What would begin before the buffer does, browsers would drop, or not forgive.
+		this.#waiting = [{ bytes: this.#init, time: origin, offset: origin }, ...this.#waiting.filter(({ time }) => time >= origin)];
+		this.#waitingBytes = sizeOf(this.#waiting);
 		buffer.addEventListener("updateend", () => {
 			if (buffer !== this.#buffer) return;
 			this.#taking = undefined;
@@ -88,6 +96,8 @@ export class MseTrack {
 	push(segment) {
 		this.#waiting.push(segment);
 		this.#waitingBytes += segment.bytes.length;
+		if (this.#keepMs > 0) this.#kept.push(segment);
+		while (sizeOf(this.#kept) > MAX_KEPT_BYTES || Math.abs(segment.time - (this.#kept[0] ?? segment).time) > this.#keepMs) this.#kept.shift();
 		this.#advance();
 		if (this.#waitingBytes <= MAX_WAITING_BYTES) return;
 		this.clear();
@@ -102,15 +112,16 @@ export class MseTrack {
 	/** Takes its buffer away; with the next it begins anew. */
 	detach() {
 		this.#buffer = undefined;
-		this.#waiting = [];
-		this.#waitingBytes = 0;
+		this.#waiting = [...this.#kept];
+		this.#waitingBytes = sizeOf(this.#waiting);
 	}
 
 	/** Forgets what waits. */
 	clear() {
 		// The browser needs the initialization all the same.
 		this.#waiting = this.#waiting.filter(({ bytes }) => bytes === this.#init);
-		this.#waitingBytes = this.#waiting.reduce((sum, { bytes }) => sum + bytes.length, 0);
+		this.#waitingBytes = sizeOf(this.#waiting);
+		this.#kept = [];
 	}
 
 	/**
@@ -168,7 +179,7 @@ export class MseTrack {
 		const end = this.#waiting.findIndex((segment) => segment.offset !== offset);
 		const segments = this.#waiting.splice(0, end < 0 ? this.#waiting.length : end);
 		if (segments.length === 0) return undefined;
-		this.#waitingBytes -= segments.reduce((sum, { bytes }) => sum + bytes.length, 0);
+		this.#waitingBytes -= sizeOf(segments);
 		return segments.length === 1 ? segments[0] : { ...segments[0], bytes: concatenate(segments.map(({ bytes }) => bytes)) };
 	}
 
@@ -185,6 +196,11 @@ export class MseTrack {
 		// With nothing behind the position to remove, it is what lies ahead that fills the buffer.
 		if (!this.#trim(buffer)) this.#handlers.handleError(error);
 	}
+}
+
+/** @param {Segment[]} segments */
+function sizeOf(segments) {
+	return segments.reduce((sum, { bytes }) => sum + bytes.length, 0);
 }
 
 /** @param {Uint8Array[]} parts */

@@ -14,7 +14,7 @@
 import { Decision } from "../names.js";
 import { Fatal } from "../element/problem.js";
 import { readDecodeTime, readTimescale } from "./fmp4.js";
-import { FAR_MS, Leaps, MSE_TARGET_MS, steer } from "./mse-upkeep.js";
+import { Leaps, MSE_TARGET_MS, STEERING, steer } from "./mse-upkeep.js";
 import { MseTrack } from "./mse-track.js";
 import { describePace } from "./pace.js";
 import { Schedule } from "./schedule.js";
@@ -22,8 +22,10 @@ import { Skew } from "./skew.js";
 
 /** For so long a track that plays alone waits for another before it begins, in milliseconds. */
 const TRACKS_MS = 500;
-/** A track that has fallen back this far behind the other has ended, in milliseconds: it would stop the other. */
+/** A track that has not come for so long while the other came has ended, in milliseconds: it would stop the other. */
 const ENDED_MS = 3000;
+/** Time between two segments counts as this at most, in milliseconds: while nothing came at all, or the page was held up, nothing is missed. */
+const MOST_PASSED_MS = 500;
 const STEER_INTERVAL_MS = 100;
 /** A browser that has stopped by itself is asked again after this, in milliseconds. */
 const PLAY_AGAIN_MS = 1000;
@@ -31,6 +33,13 @@ const PLAY_AGAIN_MS = 1000;
 const BEGIN_MS = 1000;
 /** A seek that takes longer has ended where a track has nothing and gets nothing any more, in milliseconds. */
 const SEEK_MS = 1000;
+/** For so long after it has begun it may jump once to what is due, though that is near, in milliseconds. */
+const JOIN_MS = 1500;
+/**
+ * How much of the sound is kept for a source that takes the place of another, in milliseconds. A group's pictures come from its
+ * first on, and browsers begin where there are both, so that it is more than most groups have.
+ */
+const KEEP_MS = 12_000;
 
 /** @typedef {import("../wire/tlv.js").TlvMessage} TlvMessage */
 
@@ -52,8 +61,10 @@ export class MsePlayer {
 	#tracks = new Map();
 	/** @type {Map<string, MseTrack>} Those that came no more, and may come again. */
 	#ended = new Map();
-	/** @type {Map<string, number>} Newest times of tracks, in the buffer. */
-	#newest = new Map();
+	/** @type {Map<string, number>} For how long others came without each track, in milliseconds. */
+	#missedMs = new Map();
+	/** When the last segment came. */
+	#segmentAt = Infinity;
 	/** @type {MediaSource | undefined} */
 	#source;
 	/** Where its time line begins on the player's. */
@@ -63,7 +74,12 @@ export class MsePlayer {
 	#since = Infinity;
 	#needsKey = true;
 	#hasKey = false;
+	#wantsVideo = true;
+	/** How many tracks there are at least, as far as is known. */
+	#expected = 2;
 	#started = false;
+	/** When it began to, as far as it has not jumped since. */
+	#joinedAt = Infinity;
 	/** When it was last asked to play. */
 	#askedAt = -Infinity;
 	/** When it last sought. */
@@ -87,6 +103,7 @@ export class MsePlayer {
 		this.#handlers = handlers;
 		const options = { signal: this.#life.signal };
 		video.addEventListener("waiting", () => this.#handleWaiting(), options);
+		video.addEventListener("playing", () => (this.#joinedAt = Math.min(this.#joinedAt, performance.now())), options);
 		video.addEventListener("error", () => this.#handleError(video.error?.message), options);
 		const interval = setInterval(() => this.#steer(performance.now()), STEER_INTERVAL_MS);
 		this.#life.signal.addEventListener("abort", () => clearInterval(interval), { once: true });
@@ -107,10 +124,31 @@ export class MsePlayer {
 		else if (message.type === "segment") this.#handleSegment(now, message);
 	}
 
-	/** Pictures are missing: what depends on them cannot be decoded. */
-	handleGap() {
+	/**
+	 * Pictures are missing: what depends on them cannot be decoded.
+	 *
+	 * @param {number} [oldSince] since when those that come next are of the newest group from its beginning, and so teach nothing
+	 */
+	handleGap(oldSince) {
+		if (oldSince !== undefined) this.#schedule.settle(oldSince);
 		this.#needsKey = true;
 		this.#hasKey = false;
+	}
+
+	/**
+	 * Whether pictures come: without, sound goes on alone, for which it takes a source without them. A `<video>` stops where one of
+	 * its buffers ends.
+	 *
+	 * @param {number} now
+	 * @param {boolean} wanted
+	 */
+	setVideo(now, wanted) {
+		if (wanted === this.#wantsVideo) return;
+		this.#wantsVideo = wanted;
+		this.handleGap(now);
+		if (wanted) return;
+		this.#end("video");
+		this.#expected = this.#tracks.size;
 	}
 
 	/**
@@ -122,13 +160,17 @@ export class MsePlayer {
 		this.#schedule.setHint(ms);
 	}
 
-	/** Stands still; goes on with what comes. */
-	reset() {
-		this.handleGap();
+	/**
+	 * Stands still; goes on with what comes.
+	 *
+	 * @param {number} now
+	 */
+	reset(now) {
+		this.handleGap(now);
 		this.#schedule.reset();
 		this.#skew.reset();
 		for (const track of this.#tracks.values()) track.clear();
-		this.#started = false;
+		this.#stop();
 		this.#video.pause();
 	}
 
@@ -180,9 +222,11 @@ export class MsePlayer {
 			handleOverflow: () => this.handleGap(),
 			handleError: (/** @type {unknown} */ error) => this.#handleError(error),
 		};
-		this.#tracks.set(name, new MseTrack({ mime, timescale, init: segment }, handlers));
+		const track = new MseTrack({ mime, timescale, init: segment, keepMs: name === "audio" ? KEEP_MS : 0 }, handlers);
+		if (name === "video" && !this.#wantsVideo) return void this.#ended.set(name, track);
+		this.#tracks.set(name, track);
 		this.#ended.delete(name);
-		if (name === "video") this.#needsKey = true;
+		if (name === "video" || this.#source) this.handleGap();
 		if (this.#source) this.#renew();
 	}
 
@@ -191,12 +235,13 @@ export class MsePlayer {
 	 * @param {TlvMessage & { type: "segment" }} message
 	 */
 	#handleSegment(now, { track: name, segment }) {
-		this.#takeBack(name);
 		if (name === "video") {
+			if (!this.#wantsVideo) return;
 			this.#needsKey &&= !this.#hasKey;
 			this.#hasKey = false;
 			if (this.#needsKey) return;
 		}
+		this.#takeBack(name);
 		const track = this.#tracks.get(name);
 		const ticks = readDecodeTime(segment);
 		if (!track || ticks === undefined) return;
@@ -204,27 +249,41 @@ export class MsePlayer {
 		const offset = this.#leaps.offset(name, time);
 		if (offset !== this.#offset) this.#schedule.reset();
 		this.#offset = offset;
-		this.#newest.set(name, time + offset);
 		this.#schedule.handleReceived(now, name, time + offset);
 		track.push({ bytes: segment, time: time + offset, offset });
 		this.#since = Math.min(this.#since, now);
-		const isWhole = this.#tracks.size > 1 && [...this.#tracks.values()].every(({ start }) => start !== undefined);
+		const isWhole = this.#tracks.size >= this.#expected && [...this.#tracks.values()].every(({ start }) => start !== undefined);
 		if (!this.#source && (isWhole || now - this.#since > TRACKS_MS)) this.#open();
-		this.#checkTracks();
+		this.#checkTracks(now, name);
 	}
 
-	/** A track that comes no more must not stop the other. */
-	#checkTracks() {
-		const newest = Math.max(...this.#newest.values());
-		for (const [name, time] of this.#newest) {
-			const track = this.#tracks.get(name);
-			if (newest - time < ENDED_MS || !track) continue;
-			track.detach();
-			this.#ended.set(name, track);
-			this.#tracks.delete(name);
-			this.#newest.delete(name);
-			if (this.#source) this.#renew();
+	/**
+	 * A track that comes no more must not stop the other.
+	 *
+	 * @param {number} now
+	 * @param {string} name of the one that has come
+	 */
+	#checkTracks(now, name) {
+		const passed = Math.min(Math.max(now - this.#segmentAt, 0), MOST_PASSED_MS);
+		this.#segmentAt = now;
+		this.#missedMs.set(name, -passed);
+		for (const [other, ms] of this.#missedMs) {
+			this.#missedMs.set(other, ms + passed);
+			if (ms + passed >= ENDED_MS) this.#end(other);
 		}
+	}
+
+	/** @param {string} name of a track that others are to go on without */
+	#end(name) {
+		const track = this.#tracks.get(name);
+		if (!track) return;
+		track.detach();
+		this.#ended.set(name, track);
+		this.#tracks.delete(name);
+		this.#missedMs.delete(name);
+		if (!this.#source) return;
+		this.handleGap();
+		this.#renew();
 	}
 
 	/**
@@ -237,7 +296,10 @@ export class MsePlayer {
 		if (!track) return;
 		this.#ended.delete(name);
 		this.#tracks.set(name, track);
-		if (this.#source) this.#renew();
+		if (!this.#source) return;
+		// Pictures begin with a key frame when they come again; when sound does, they are in the middle of a group.
+		if (name !== "video") this.handleGap();
+		this.#renew();
 	}
 
 	#open() {
@@ -260,30 +322,36 @@ export class MsePlayer {
 				source.duration = Infinity;
 				this.#openedAt = performance.now();
 				this.#origin = this.#tracks.get("video")?.start ?? this.#tracks.get("audio")?.start ?? 0;
+				this.#expected = this.#tracks.size;
 				const buffers = [...this.#tracks.values()].map((track) => /** @type {const} */ ([track, source.addSourceBuffer(track.mime)]));
 				for (const [track, buffer] of buffers) track.attach(buffer, this.#origin);
 			} catch (error) {
 				this.#handlers.handleTrouble(`the browser can't play this: ${error}`);
 			}
 		}, { once: true });
-		this.#started = false;
+		this.#stop();
 		this.#video.src = url;
 	}
 
-	/** Begins with another source, from the next key frame on. */
+	/** Begins with another source. */
 	#renew() {
 		this.#source = undefined;
 		this.#openedAt = Infinity;
 		this.#since = Infinity;
 		for (const track of this.#tracks.values()) track.detach();
-		this.handleGap();
+		this.#stop();
+	}
+
+	#stop() {
 		this.#started = false;
+		this.#joinedAt = Infinity;
 	}
 
 	/** @param {unknown} error */
 	#handleError(error) {
 		if (!this.#source) return;
 		this.#handlers.handleTrouble(`playing failed: ${error}`);
+		this.handleGap();
 		this.#renew();
 	}
 
@@ -307,15 +375,17 @@ export class MsePlayer {
 		this.#count(position);
 		const { seekTo, pace } = steer({
 			started: this.#started,
+			joins: now >= this.#joinedAt && now - this.#joinedAt < JOIN_MS,
 			position,
 			pace: video.playbackRate,
 			buffered: this.#ranges,
 			due: this.#schedule.due(now),
 		});
 		if (seekTo !== undefined && this.#started) this.#handlers.handleDecision(Decision.SKIP, `${Math.round(seekTo - position)} ms`);
-		if (seekTo !== undefined && (this.#started || Math.abs(seekTo - position) > FAR_MS)) {
+		if (seekTo !== undefined && (this.#started || Math.abs(seekTo - position) > STEERING.farMs)) {
 			video.currentTime = (seekTo - this.#origin) / 1000;
 			this.#soughtAt = now;
+			if (this.#started) this.#joinedAt = -Infinity;
 		}
 		if (Math.sign(video.playbackRate - 1) !== Math.sign(pace - 1)) this.#handlers.handleDecision(Decision.SPEED, describePace(pace));
 		if (video.playbackRate !== pace) video.playbackRate = pace;

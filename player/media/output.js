@@ -60,6 +60,11 @@ export class AudioOutput {
 		this.#gain.gain.value = volume;
 	}
 
+	/** Goes on where the browser has stopped it by itself. */
+	wake() {
+		if (this.#node && this.#context.state !== "running") this.#context.resume().catch(() => {});
+	}
+
 	/** Ends it. May be called twice. */
 	close() {
 		if (this.#life.signal.aborted) return;

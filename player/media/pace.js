@@ -5,7 +5,7 @@
  *
  * ```
  *  ├─ skipped ─┤── faster ──┤ as it is ├── slower ──┤─ set back ─┤
- *              SKIP_MS    FAR_MS  due  FAR_MS      SKIP_MS
+ *              SKIP_MS    farMs   due   farMs      SKIP_MS
  * ```
  *
  * Clocks that drift apart, a path that gets longer or shorter and a target that changes are all the same here: a distance to
@@ -25,14 +25,16 @@ export const SKIP_MS = 200;
 export const JOIN_SKIP_MS = 60;
 /** So long something has just begun, in milliseconds. */
 export const JOIN_MS = 1000;
-/** Further than this from what is due the pace changes, in milliseconds; until it is as near as `NEAR_MS`. */
-export const FAR_MS = 15;
-export const NEAR_MS = 4;
 
-/** How long it should take to make up for what the pace is changed for, in milliseconds. */
-const MAKE_UP_MS = 1000;
-/** Steps of the pace: finer ones would only be more messages to the audio thread. */
-const STEP = 1 / 200;
+/**
+ * Further than `farMs` from what is due the pace changes, until it is as near as `nearMs`; `makeUpMs` is how long it should take to
+ * make up for the distance, `step` the pace's steps.
+ *
+ * @typedef {{ farMs: number, nearMs: number, makeUpMs: number, step: number }} Steering
+ */
+
+/** Finer steps would only be more messages to the audio thread. @type {Readonly<Steering>} */
+const STEERING = Object.freeze({ farMs: 15, nearMs: 4, makeUpMs: 1000, step: 1 / 200 });
 
 /**
  * What to do about a distance to what is due.
@@ -47,9 +49,20 @@ const STEP = 1 / 200;
 export function steer({ position, pace, due, sinceMs }) {
 	const behind = due - position;
 	if (Math.abs(behind) > (sinceMs < JOIN_MS ? JOIN_SKIP_MS : SKIP_MS)) return { pace: 1, skipTo: due };
+	return { pace: paceFor(behind, pace, STEERING) };
+}
+
+/**
+ * The pace that makes up for a distance.
+ *
+ * @param {number} behind what is due, in milliseconds
+ * @param {number} pace the present one
+ * @param {Steering} steering
+ */
+export function paceFor(behind, pace, { farMs, nearMs, makeUpMs, step }) {
 	const isSteering = pace !== 1 && Math.sign(pace - 1) === Math.sign(behind);
-	if (Math.abs(behind) <= (isSteering ? NEAR_MS : FAR_MS)) return { pace: 1 };
-	return { pace: Math.min(Math.max(1 + Math.round(behind / MAKE_UP_MS / STEP) * STEP, SLOWEST), FASTEST) };
+	if (Math.abs(behind) <= (isSteering ? nearMs : farMs)) return 1;
+	return Math.min(Math.max(1 + Math.round(behind / makeUpMs / step) * step, SLOWEST), FASTEST);
 }
 
 /**

@@ -41,6 +41,7 @@ export class WebCodecsPlayer {
 	#timeline = new Timeline();
 	#skew = new Skew();
 	#newest = -Infinity;
+	#hasVideo = true;
 	#video;
 	#audio;
 	#size = { width: 0, height: 0 };
@@ -128,6 +129,17 @@ export class WebCodecsPlayer {
 	rejoin(now) {
 		this.#schedule.settle(now);
 		this.#video.rejoin();
+	}
+
+	/**
+	 * Whether pictures come.
+	 *
+	 * @param {number} now
+	 * @param {boolean} wanted
+	 */
+	setVideo(now, wanted) {
+		if (wanted && !this.#hasVideo) this.rejoin(now);
+		this.#hasVideo = wanted;
 	}
 
 	/** Forgets what has not been played; goes on with what comes. */

@@ -1,23 +1,40 @@
 // @ts-check
-/** What happens around the player that only its page is told: it is hidden or frozen, the machine sleeps, the network changes. */
+/** What happens around the player that only its page is told: it is hidden, frozen or kept for "back"; the network changes. */
 
 import { ToWorker } from "../names.js";
+
+/** @typedef {{ type: string, visible?: boolean, isAway?: boolean, isNew?: boolean }} Message */
 
 /**
  * Has the worker know.
  *
- * @param {(message: object) => void} tell
+ * @param {(message: Message) => void} tell
  * @param {AbortSignal} signal ends it
  */
 export function watchSurroundings(tell, signal) {
-	const tellVisible = () => tell({ type: ToWorker.VISIBLE, visible: document.visibilityState === "visible" });
-	const nudge = () => tell({ type: ToWorker.NUDGE });
-	document.addEventListener("visibilitychange", tellVisible, { signal });
-	document.addEventListener("resume", nudge, { signal });
-	addEventListener("pageshow", nudge, { signal });
-	addEventListener("online", nudge, { signal });
-	/** @type {EventTarget | undefined} */
+	const options = { signal };
+	const tellAway = (/** @type {boolean} */ isAway) => tell({ type: ToWorker.AWAY, isAway });
+	const tellNetwork = (/** @type {boolean} */ isNew) => tell({ type: ToWorker.NETWORK, isNew });
+	const tellVisible = () => {
+		const visible = document.visibilityState === "visible";
+		tell({ type: ToWorker.VISIBLE, visible });
+		// Not every browser says that it resumes.
+		if (visible) tellAway(false);
+	};
+	document.addEventListener("visibilitychange", tellVisible, options);
+	document.addEventListener("freeze", () => tellAway(true), options);
+	document.addEventListener("resume", () => tellAway(false), options);
+	addEventListener("pagehide", () => tellAway(true), options);
+	addEventListener("pageshow", () => tellAway(false), options);
+	addEventListener("offline", () => tellNetwork(false), options);
+	addEventListener("online", () => tellNetwork(true), options);
+	/** @type {EventTarget & { type?: string } | undefined} */
 	const network = /** @type {any} */ (navigator).connection;
-	network?.addEventListener("change", nudge, { signal });
+	let kind = network?.type;
+	network?.addEventListener("change", () => {
+		const isNew = network.type !== kind;
+		kind = network.type;
+		tellNetwork(isNew);
+	}, options);
 	tellVisible();
 }

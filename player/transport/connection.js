@@ -110,9 +110,10 @@ export class Connection {
 	 * Asks for video or for none.
 	 *
 	 * @param {boolean} wanted
+	 * @returns {boolean} whether it can be asked
 	 */
 	receiveVideo(wanted) {
-		this.#winner?.link.receiveVideo(wanted);
+		return this.#winner?.link.receiveVideo(wanted) ?? false;
 	}
 
 	/** Asks the gateway for a sign of life. */

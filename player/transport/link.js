@@ -57,9 +57,11 @@ export class Link {
 	 * Asks for video or for none.
 	 *
 	 * @param {boolean} wanted
+	 * @returns {boolean} whether it can be asked
 	 */
 	receiveVideo(wanted) {
 		this.drive(() => this.#conversation.receiveVideo(wanted));
+		return true;
 	}
 
 	/** Asks the gateway for a sign of life. */

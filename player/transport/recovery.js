@@ -100,13 +100,15 @@ export class Recovery {
 	}
 
 	/**
-	 * The network is another one: what was waited for may have come.
+	 * The network is another one: what was waited for may have come, and an attempt under way is given up for another.
 	 *
 	 * @param {number} now
 	 */
 	handleNetwork(now) {
 		this.#failures = 0;
-		if (this.#tryAt !== Infinity) this.#tryAt = now;
+		if (this.#isIdle) return;
+		this.#until = Infinity;
+		this.#tryAt = now;
 	}
 
 	get #isIdle() {

@@ -66,7 +66,9 @@ export class TlvLink {
 	}
 
 	/** There is nothing to ask with: video comes as it does. */
-	receiveVideo() {}
+	receiveVideo() {
+		return false;
+	}
 
 	/** There is nothing to ask with. */
 	probe() {

@@ -13,7 +13,9 @@ import { chromium } from "playwright-core";
 import { launch } from "puppeteer-core";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const CHROMIUM = "/usr/bin/chromium";
+export const CHROMIUM = "/usr/bin/chromium";
+/** What Chromium is told beside what may play sound: nothing that takes its time meanwhile. */
+export const CHROMIUM_ARGS = Object.freeze(["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]);
 const FIREFOX = "/usr/bin/firefox-esr";
 export const WEBKIT = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu/webkit2gtk-4.1/MiniBrowser`;
 const MEDIA_CHROME = fileURLToPath(new URL("../node_modules/media-chrome/dist/", import.meta.url));
@@ -126,21 +128,33 @@ export async function browser(test, { mayPlaySound }) {
 	const policy = mayPlaySound ? "no-user-gesture-required" : "document-user-activation-required";
 	const running = await chromium.launch({
 		executablePath: CHROMIUM,
-		args: [
-			"--no-sandbox",
-			"--disable-gpu",
-			"--no-first-run",
-			"--disable-background-networking",
-			"--disable-component-update",
-			"--disable-sync",
-			`--autoplay-policy=${policy}`,
-		],
+		args: [...CHROMIUM_ARGS, `--autoplay-policy=${policy}`],
 	});
 	test.after(() => running.close());
 	// The gateway's certificate is one that it made for itself.
 	const page = await running.newPage({ ignoreHTTPSErrors: true });
 	page.setDefaultTimeout(PATIENCE_MS);
 	return { page, errors: complaints(page) };
+}
+
+/**
+ * A page in Chromium that another one can take the place of, and that can be frozen then, as tabs are: pages of the other driver
+ * believe to be seen all the time.
+ *
+ * @param {TestContext} test
+ * @returns {Promise<{ page: import("puppeteer-core").Page, setVisible: (visible: boolean) => Promise<void>, setFrozen: (frozen: boolean) => Promise<void> }>}
+ */
+export async function tab(test) {
+	const running = await launch({ executablePath: CHROMIUM, args: [...CHROMIUM_ARGS, "--autoplay-policy=no-user-gesture-required"] });
+	test.after(() => running.close());
+	const other = await running.newPage();
+	const page = await running.newPage();
+	const session = await page.createCDPSession();
+	return {
+		page,
+		setVisible: (visible) => (visible ? page : other).bringToFront(),
+		setFrozen: async (frozen) => void (await session.send("Page.setWebLifecycleState", { state: frozen ? "frozen" : "active" })),
+	};
 }
 
 /**

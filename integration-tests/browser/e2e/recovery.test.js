@@ -5,16 +5,21 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Decision, Transport } from "../../../player/names.js";
+import { Decision, Decode, Transport } from "../../../player/names.js";
 import { udpPath } from "./frozen.js";
-import { browser, gateway, PATIENCE_MS, publisher, requirePrograms, stats, until } from "./harness.js";
+import { browser, gateway, PATIENCE_MS, publisher, requirePrograms, stats, tab, until, wait } from "./harness.js";
 
-/** @typedef {import("./harness.js").ChromiumPage} Page */
+/** @typedef {import("./harness.js").Page} Page */
 
 const options = { timeout: 4 * PATIENCE_MS };
 /** What people do not notice: ITU-R BT.1359. */
 const MAX_SKEW_MS = 45;
 const SLOWEST_RETURN_MS = 2000;
+/** Ways to play, and how far behind each may be at most, in milliseconds. */
+const WAYS = /** @type {const} */ ([
+	{ query: `transport=${Transport.AUTO}`, slowestMs: 500 },
+	{ query: `transport=${Transport.RTWEBSOCKET}&decode=${Decode.MSE}`, slowestMs: 1000 },
+]);
 
 before(requirePrograms);
 
@@ -94,36 +99,137 @@ test("a gateway that is killed three times is found within two seconds of its re
 	await checkSamePage(page);
 });
 
-test("a hidden page asks for sound alone, and has its picture and its delay again within a second", options, async (test) => {
+test("a page that is hidden for a minute is sent sound alone, and has its picture and its delay again within a second", options, async (test) => {
 	const { rtmp, http } = await gateway(test);
 	publisher(test, `${rtmp}/live/test`, { groupSeconds: 4 });
-	const { page, errors } = await browser(test, { mayPlaySound: true });
-	await page.goto(`${http}/watch/live/test`);
+	const [decoding, buffering] = await Promise.all(WAYS.map((way) => hide(test, `${http}/watch/live/test?${way.query}`, way)));
+	test.diagnostic(`decoding: ${decoding}; Media Source: ${buffering}`);
+});
+
+test("a page that is frozen leaves, and is at the live edge within a second of its return", options, async (test) => {
+	const { rtmp, http } = await gateway(test);
+	publisher(test, `${rtmp}/live/test`, { groupSeconds: 2 });
+	for (const { query, slowestMs } of WAYS) {
+		const { page, setVisible, setFrozen } = await tab(test);
+		await page.goto(`${http}/watch/live/test?${query}`);
+		await until(page, { state: "playing", framesShown: 30, audioSeconds: 1, audioLeads: true });
+		await markPage(page);
+		await setVisible(false);
+		const before = await stats(page);
+		await setFrozen(true);
+		await wait("the viewer to leave", async () => (await viewers(http)) === 0);
+		await sleep(5000);
+		assert.equal(await viewers(http), 0, "it came back while it was frozen");
+		await setFrozen(false);
+		await setVisible(true);
+		await sleep(1000);
+		const { state, framesShown = 0, delayMs = Infinity, bufferMs = Infinity, decisions } = await stats(page);
+		const shown = framesShown - (before.framesShown ?? 0);
+		test.diagnostic(`${query}: ${shown} pictures since it was frozen, ${Math.round(delayMs)} ms behind, ${Math.round(bufferMs)} ms ahead`);
+		assert.equal(state, "playing");
+		assert.ok(shown > 10, `${shown} pictures`);
+		assert.ok(delayMs < slowestMs, `${delayMs} ms behind`);
+		assert.ok(bufferMs < slowestMs, `${bufferMs} ms wait to be played`);
+		assert.ok(decisions?.some(({ kind }) => kind === Decision.BACKGROUND), JSON.stringify(decisions));
+		await until(page, { framesShown: framesShown + 100, audioSeconds: (before.audioSeconds ?? 0) + 2, audioLeads: true });
+		await checkSkew(page);
+		await checkSamePage(page);
+		await page.close();
+	}
+});
+
+test("a network that goes and comes back is followed within two seconds", options, async (test) => {
+	const { rtmp, http } = await gateway(test);
+	publisher(test, `${rtmp}/live/test`);
+	const { page } = await browser(test, { mayPlaySound: true });
+	await page.goto(`${http}/watch/live/test?transport=${Transport.RTWEBSOCKET}`);
+	await until(page, { state: "playing", framesShown: 30, audioSeconds: 1 });
+	await markPage(page);
+	await page.context().setOffline(true);
+	await until(page, { state: "reconnecting" });
+	await sleep(3000);
+	const { framesShown = 0, audioSeconds = 0 } = await stats(page);
+	await page.context().setOffline(false);
+	const returnedAt = performance.now();
+	await until(page, { state: "playing", framesShown: framesShown + 1 });
+	const ms = performance.now() - returnedAt;
+	test.diagnostic(`playing ${Math.round(ms)} ms after the network's return`);
+	const { decisions } = await stats(page);
+	assert.ok(ms < SLOWEST_RETURN_MS, `back after ${ms} ms: ${JSON.stringify(decisions)}`);
+	assert.ok(decisions?.some(({ kind }) => kind === Decision.NETWORK), JSON.stringify(decisions));
+	await until(page, { audioSeconds: audioSeconds + 1, audioLeads: true });
+	await checkSamePage(page);
+});
+
+/**
+ * Watches a stream, hides the page for a minute, and sees to what happens.
+ *
+ * @param {import("node:test").TestContext} test
+ * @param {string} url
+ * @param {{ slowestMs: number }} way
+ * @returns {Promise<string>} what it was like
+ */
+async function hide(test, url, { slowestMs }) {
+	const { page, setVisible } = await tab(test);
+	await page.goto(url);
 	await until(page, { state: "playing", framesShown: 30, audioSeconds: 1, audioLeads: true });
-	await setVisible(page, false);
-	await sleep(500);
+	await watchSwaps(page);
+	await setVisible(false);
+	await sleep(2000);
 	const hidden = await stats(page);
-	await sleep(10_000);
+	await sleep(58_000);
 	const later = await stats(page);
 	assert.equal(later.state, "playing");
 	assert.ok((later.framesShown ?? 0) - (hidden.framesShown ?? 0) <= 1, "pictures came");
-	assert.ok((later.audioSeconds ?? 0) - (hidden.audioSeconds ?? 0) > 9, "sound stopped");
-	await setVisible(page, true);
+	const heard = (later.audioSeconds ?? 0) - (hidden.audioSeconds ?? 0);
+	assert.ok(heard > 57, `${heard} s were heard, by ${later.decode}, with ${(later.underruns ?? 0) - (hidden.underruns ?? 0)} underruns`);
+	await setVisible(true);
 	await sleep(1000);
-	const { framesShown = 0, delayMs = Infinity } = await stats(page);
-	test.diagnostic(`${framesShown - (later.framesShown ?? 0)} pictures in the first second, ${Math.round(delayMs)} ms behind`);
-	assert.ok(framesShown - (later.framesShown ?? 0) > 10, `${framesShown - (later.framesShown ?? 0)} pictures`);
-	assert.ok(delayMs < 500, `${delayMs} ms behind`);
-	await until(page, { framesShown: framesShown + 30 });
+	const after = await stats(page);
+	const { framesShown = 0, delayMs = Infinity } = after;
+	const shown = framesShown - (later.framesShown ?? 0);
+	assert.ok(shown > 10, `${shown} pictures by ${later.decode}: ${JSON.stringify(after)}`);
+	assert.ok(delayMs < slowestMs, `${delayMs} ms behind`);
+	await until(page, { framesShown: framesShown + 100, audioLeads: true });
 	await checkSkew(page);
-	assert.deepEqual(errors, []);
-});
+	const swaps = await page.evaluate(() => /** @type {number[]} */ (/** @type {any} */ (globalThis).swaps));
+	return `${shown} pictures in the first second, ${Math.round(delayMs)} ms behind, silent for ${swaps.map(Math.round)} ms`;
+}
+
+/**
+ * How long it takes each time when a `<video>` is given another source.
+ *
+ * @param {Page} page
+ */
+function watchSwaps(page) {
+	return page.evaluate(() => {
+		const video = /** @type {any} */ (document.querySelector("headwater-player")).shadowRoot.querySelector("video");
+		const swaps = /** @type {number[]} */ ([]);
+		let since = NaN;
+		video.addEventListener("emptied", () => (since = performance.now()));
+		video.addEventListener("playing", () => {
+			if (since > 0) swaps.push(performance.now() - since);
+			since = NaN;
+		});
+		Object.assign(globalThis, { swaps });
+	});
+}
+
+/**
+ * How many the gateway says that there are.
+ *
+ * @param {string} http
+ */
+async function viewers(http) {
+	const streams = /** @type {any} */ (await (await fetch(`${http}/api/v1/streams`)).json());
+	return (streams.streams ?? streams)[0].viewers;
+}
 
 /**
  * Has the page's WebTransport go through a path that can freeze.
  *
  * @param {import("node:test").TestContext} test
- * @param {Page} page
+ * @param {import("./harness.js").ChromiumPage} page
  * @param {string} http
  */
 async function throughPath(test, page, http) {
@@ -171,19 +277,6 @@ async function watch(page) {
 				return /** @type {{ longestMs: number, black: number, changes: number }} */ (seen);
 			}),
 	};
-}
-
-/**
- * What the browser does to a page that is covered; a page without a screen never is.
- *
- * @param {Page} page
- * @param {boolean} visible
- */
-function setVisible(page, visible) {
-	return page.evaluate((state) => {
-		Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
-		document.dispatchEvent(new Event("visibilitychange"));
-	}, visible ? "visible" : "hidden");
 }
 
 /** @param {Page} page */

@@ -60,6 +60,43 @@ function player() {
 	return { made, play, trouble };
 }
 
+test("without pictures sound goes on from a source of its own, at once, and with them from a key frame on", async (t) => {
+	sources.length = 0;
+	const { made, play, trouble } = player();
+	t.after(() => made.close());
+	const opened = () => new Promise((done) => setTimeout(done, 5));
+	play(0, 1000, ["video", "audio"]);
+	await opened();
+	made.setVideo(1000, false);
+	// Pictures that were under way.
+	play(1000, 1100, ["video", "audio"]);
+	await opened();
+	assert.deepEqual(sources, [["video", "audio"], ["audio"]]);
+	play(1100, 9000, ["audio"]);
+	made.setVideo(9000, true);
+	made.handleMessage(9000, { type: "segment", track: "video", segment: box("tfdt", [0, 9000]) });
+	await opened();
+	assert.equal(sources.length, 2, "a source was made for pictures that can't be decoded");
+	play(9000, 9100, ["video", "audio"]);
+	await opened();
+	assert.deepEqual(sources.slice(2), [["audio", "video"]]);
+	play(9100, 13_000, ["video", "audio"]);
+	await opened();
+	assert.equal(sources.length, 3);
+	assert.deepEqual(trouble, []);
+});
+
+test("a page that was held up misses no track", async (t) => {
+	sources.length = 0;
+	const { made, play } = player();
+	t.after(() => made.close());
+	play(0, 1000, ["video", "audio"]);
+	play(11_000, 11_100, ["audio"]);
+	play(11_100, 12_000, ["video", "audio"]);
+	await new Promise((opened) => setTimeout(opened, 5));
+	assert.deepEqual(sources, [["video", "audio"]]);
+});
+
 for (const [kept, gone] of /** @type {("video" | "audio")[][]} */ ([["video", "audio"], ["audio", "video"]])) {
 	test(`${kept} goes on without ${gone} that has ended, and with it when it comes again`, async (t) => {
 		sources.length = 0;

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { MseTrack } from "../../../player/media/mse-track.js";
-import { FASTEST, JUMP_MS, KEEP_BEHIND_MS, KEEP_WHEN_FULL_MS, LEAP_MS, Leaps, MOST_BEHIND_MS, removeBefore, SAME_LINE_MS, SLOWEST, steer } from "../../../player/media/mse-upkeep.js";
+import { JOIN_JUMP_MS, JUMP_MS, KEEP_BEHIND_MS, KEEP_WHEN_FULL_MS, LEAP_MS, Leaps, MOST_BEHIND_MS, removeBefore, SAME_LINE_MS, steer } from "../../../player/media/mse-upkeep.js";
+import { FASTEST, SLOWEST } from "../../../player/media/pace.js";
 
 /** @param {Partial<Parameters<typeof steer>[0]>} situation */
 const steered = (situation) => steer({ started: true, position: 5000, pace: 1, buffered: [{ start: 0, end: 5400 }], due: 5000, ...situation });
@@ -34,6 +35,14 @@ test("what is far from due is jumped to, as far as there is something", () => {
 	assert.deepEqual(steered({ due, buffered: [{ start: 0, end: 9000 }] }), { seekTo: due, pace: 1 });
 	assert.deepEqual(steered({ due: 9000, buffered: [{ start: 0, end: 6060 }] }), { seekTo: 6000, pace: 1 });
 	assert.deepEqual(steered({ due: 9000 }), { pace: FASTEST }, "a stall is not helped by jumping");
+});
+
+test("what has just begun jumps to what is due though that is near", () => {
+	const buffered = [{ start: 0, end: 9000 }];
+	const due = 5000 + JOIN_JUMP_MS + 1;
+	assert.deepEqual(steered({ joins: true, due, buffered }), { seekTo: due, pace: 1 });
+	assert.deepEqual(steered({ joins: true, due: due - 1, buffered }), { pace: FASTEST });
+	assert.deepEqual(steered({ due, buffered }), { pace: FASTEST });
 });
 
 test("a hole is jumped over once what is behind it is due", () => {
@@ -138,7 +147,7 @@ class FakeBuffer extends EventTarget {
 }
 
 /** A track with a buffer. */
-function track() {
+function track(keepMs = 0) {
 	/** @type {string[]} */
 	const told = [];
 	const handlers = {
@@ -146,9 +155,9 @@ function track() {
 		handleOverflow: () => told.push("overflow"),
 		handleError: (/** @type {unknown} */ error) => told.push(String(error)),
 	};
-	const made = new MseTrack({ mime: "video/mp4", timescale: 1000, init: Uint8Array.of(1) }, handlers);
+	const made = new MseTrack({ mime: "video/mp4", timescale: 1000, init: Uint8Array.of(1), keepMs }, handlers);
 	const buffer = new FakeBuffer();
-	const push = (/** @type {number} */ byte, offset = 0) => made.push({ bytes: Uint8Array.of(byte), time: offset, offset });
+	const push = (/** @type {number} */ byte, offset = 0, time = offset) => made.push({ bytes: Uint8Array.of(byte), time, offset });
 	return { track: made, buffer, push, told, attach: (origin = 0) => made.attach(/** @type {any} */ (buffer), origin) };
 }
 
@@ -163,6 +172,26 @@ test("a buffer gets the initialization first, then what waited in one piece", ()
 	push(6);
 	buffer.settle();
 	assert.deepEqual(buffer.log, ["append 1,2,3", "append 4", "append 5,6"]);
+});
+
+test("where that is to be, another buffer begins with what came last, though it was played", () => {
+	const { track: made, buffer, push, attach } = track(100);
+	attach();
+	push(2, 0, 0);
+	push(3, 0, 60);
+	push(4, 0, 120);
+	for (let i = 0; i < 5; i++) buffer.settle();
+	made.detach();
+	buffer.log.length = 0;
+	attach();
+	buffer.settle();
+	assert.deepEqual(buffer.log, ["append 1,3,4"]);
+	made.clear();
+	made.detach();
+	buffer.log.length = 0;
+	attach();
+	buffer.settle();
+	assert.deepEqual(buffer.log, ["append 1"], "what was to be forgotten came again");
 });
 
 test("what is on another time line is appended with its own offset", () => {

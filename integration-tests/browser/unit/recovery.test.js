@@ -67,6 +67,15 @@ test("a connection that stalls is replaced at once, unless that is under way or 
 	assert.ok(!recovery.isOverdue(100_000));
 });
 
+test("another network ends an attempt over the one before", () => {
+	const recovery = new Recovery(0, () => 0);
+	assert.ok(recovery.pollAttempt(0));
+	recovery.handleNetwork(3000);
+	assert.ok(!recovery.isOverdue(ATTEMPT_MS));
+	assert.ok(recovery.pollAttempt(3000));
+	assert.ok(recovery.isOverdue(3000 + ATTEMPT_MS));
+});
+
 test("another network ends the wait", () => {
 	const recovery = new Recovery(0, () => 0);
 	attempts(recovery, 3000);
