@@ -17,8 +17,6 @@ import { paceFor } from "./pace.js";
 export const MSE_TARGET_MS = 250;
 /** Further than this from what is due, the position jumps there, in milliseconds. */
 export const JUMP_MS = 700;
-/** The same for what has just begun, in milliseconds: browsers take their time to begin, and the delay should be right soon. */
-export const JOIN_JUMP_MS = 200;
 /** How the pace follows what is due. @type {Readonly<import("./pace.js").Steering>} */
 export const STEERING = Object.freeze({ farMs: 80, nearMs: 20, makeUpMs: 2000, step: 1 / 100 });
 /** A hole up to this is none: browsers play over it. In milliseconds. */
@@ -36,14 +34,13 @@ export const KEEP_WHEN_FULL_MS = 1000;
  *
  * @param {object} situation
  * @param {boolean} situation.started whether it plays
- * @param {boolean} [situation.joins] whether it has just begun to
  * @param {number} situation.position
  * @param {number} situation.pace the present one
  * @param {Range[]} situation.buffered what all tracks have, in order
  * @param {number | undefined} situation.due what is to be seen now
  * @returns {{ seekTo?: number, pace: number }} before the start, a place to seek to means to start there
  */
-export function steer({ started, joins = false, position, pace, buffered, due }) {
+export function steer({ started, position, pace, buffered, due }) {
 	const newest = buffered.at(-1);
 	if (!newest || due === undefined) return { pace: 1 };
 	const wanted = Math.min(Math.max(due, newest.start), newest.end - HOLE_MS);
@@ -54,8 +51,7 @@ export function steer({ started, joins = false, position, pace, buffered, due })
 	if (!range && next) return next.start <= due ? { seekTo: Math.max(next.start, next === newest ? wanted : 0), pace: 1 } : { pace: 1 };
 	const behind = due - position;
 	// A jump to where nothing is better would only be a stall.
-	const farthest = joins ? JOIN_JUMP_MS : JUMP_MS;
-	if (Math.abs(behind) > farthest && Math.abs(wanted - position) > farthest / 2) return { seekTo: wanted, pace: 1 };
+	if (Math.abs(behind) > JUMP_MS && Math.abs(wanted - position) > JUMP_MS / 2) return { seekTo: wanted, pace: 1 };
 	return { pace: paceFor(behind, pace, STEERING) };
 }
 

@@ -33,8 +33,6 @@ const PLAY_AGAIN_MS = 1000;
 const BEGIN_MS = 1000;
 /** A seek that takes longer has ended where a track has nothing and gets nothing any more, in milliseconds. */
 const SEEK_MS = 1000;
-/** For so long after it has begun it may jump once to what is due, though that is near, in milliseconds. */
-const JOIN_MS = 1500;
 /**
  * How much of the sound is kept for a source that takes the place of another, in milliseconds. A group's pictures come from its
  * first on, and browsers begin where there are both, so that it is more than most groups have.
@@ -78,8 +76,6 @@ export class MsePlayer {
 	/** How many tracks there are at least, as far as is known. */
 	#expected = 2;
 	#started = false;
-	/** When it began to, as far as it has not jumped since. */
-	#joinedAt = Infinity;
 	/** When it was last asked to play. */
 	#askedAt = -Infinity;
 	/** When it last sought. */
@@ -103,7 +99,6 @@ export class MsePlayer {
 		this.#handlers = handlers;
 		const options = { signal: this.#life.signal };
 		video.addEventListener("waiting", () => this.#handleWaiting(), options);
-		video.addEventListener("playing", () => (this.#joinedAt = Math.min(this.#joinedAt, performance.now())), options);
 		video.addEventListener("error", () => this.#handleError(video.error?.message), options);
 		const interval = setInterval(() => this.#steer(performance.now()), STEER_INTERVAL_MS);
 		this.#life.signal.addEventListener("abort", () => clearInterval(interval), { once: true });
@@ -170,7 +165,7 @@ export class MsePlayer {
 		this.#schedule.reset();
 		this.#skew.reset();
 		for (const track of this.#tracks.values()) track.clear();
-		this.#stop();
+		this.#started = false;
 		this.#video.pause();
 	}
 
@@ -329,7 +324,7 @@ export class MsePlayer {
 				this.#handlers.handleTrouble(`the browser can't play this: ${error}`);
 			}
 		}, { once: true });
-		this.#stop();
+		this.#started = false;
 		this.#video.src = url;
 	}
 
@@ -339,12 +334,7 @@ export class MsePlayer {
 		this.#openedAt = Infinity;
 		this.#since = Infinity;
 		for (const track of this.#tracks.values()) track.detach();
-		this.#stop();
-	}
-
-	#stop() {
 		this.#started = false;
-		this.#joinedAt = Infinity;
 	}
 
 	/** @param {unknown} error */
@@ -375,7 +365,6 @@ export class MsePlayer {
 		this.#count(position);
 		const { seekTo, pace } = steer({
 			started: this.#started,
-			joins: now >= this.#joinedAt && now - this.#joinedAt < JOIN_MS,
 			position,
 			pace: video.playbackRate,
 			buffered: this.#ranges,
@@ -385,7 +374,6 @@ export class MsePlayer {
 		if (seekTo !== undefined && (this.#started || Math.abs(seekTo - position) > STEERING.farMs)) {
 			video.currentTime = (seekTo - this.#origin) / 1000;
 			this.#soughtAt = now;
-			if (this.#started) this.#joinedAt = -Infinity;
 		}
 		if (Math.sign(video.playbackRate - 1) !== Math.sign(pace - 1)) this.#handlers.handleDecision(Decision.SPEED, describePace(pace));
 		if (video.playbackRate !== pace) video.playbackRate = pace;

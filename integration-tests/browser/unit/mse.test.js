@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { MseTrack } from "../../../player/media/mse-track.js";
-import { JOIN_JUMP_MS, JUMP_MS, KEEP_BEHIND_MS, KEEP_WHEN_FULL_MS, LEAP_MS, Leaps, MOST_BEHIND_MS, removeBefore, SAME_LINE_MS, steer } from "../../../player/media/mse-upkeep.js";
+import { JUMP_MS, KEEP_BEHIND_MS, KEEP_WHEN_FULL_MS, LEAP_MS, Leaps, MOST_BEHIND_MS, removeBefore, SAME_LINE_MS, steer } from "../../../player/media/mse-upkeep.js";
 import { FASTEST, SLOWEST } from "../../../player/media/pace.js";
 
 /** @param {Partial<Parameters<typeof steer>[0]>} situation */
@@ -35,14 +35,6 @@ test("what is far from due is jumped to, as far as there is something", () => {
 	assert.deepEqual(steered({ due, buffered: [{ start: 0, end: 9000 }] }), { seekTo: due, pace: 1 });
 	assert.deepEqual(steered({ due: 9000, buffered: [{ start: 0, end: 6060 }] }), { seekTo: 6000, pace: 1 });
 	assert.deepEqual(steered({ due: 9000 }), { pace: FASTEST }, "a stall is not helped by jumping");
-});
-
-test("what has just begun jumps to what is due though that is near", () => {
-	const buffered = [{ start: 0, end: 9000 }];
-	const due = 5000 + JOIN_JUMP_MS + 1;
-	assert.deepEqual(steered({ joins: true, due, buffered }), { seekTo: due, pace: 1 });
-	assert.deepEqual(steered({ joins: true, due: due - 1, buffered }), { pace: FASTEST });
-	assert.deepEqual(steered({ due, buffered }), { pace: FASTEST });
 });
 
 test("a hole is jumped over once what is behind it is due", () => {
