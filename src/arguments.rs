@@ -82,7 +82,7 @@ impl Arguments {
 
 fn serve(file: Option<PathBuf>, settings: Vec<String>) -> Result<()> {
     let loaded = config::load(file.as_deref(), &settings)?;
-    telemetry::log_to_stderr(&loaded.config.log);
+    let _log = telemetry::log_to_stderr(&loaded.config.log).context("can't write a log")?;
     runtime()?.block_on(async {
         let gateway =
             Gateway::bind(loaded.config.clone()).map_err(|error| anyhow!("{}: {error}", loaded.place(error.key())))?;
@@ -105,7 +105,7 @@ fn serve(file: Option<PathBuf>, settings: Vec<String>) -> Result<()> {
 }
 
 fn demo(loaded: &Loaded, port: Option<u16>) -> Result<()> {
-    telemetry::log_to_stderr(&loaded.config.log);
+    let _log = telemetry::log_to_stderr(&loaded.config.log).context("can't write a log")?;
     runtime()?.block_on(async {
         let gateway = demo::bind(loaded.config.clone(), port).map_err(|error| match (error.key(), port) {
             ("unified.address", Some(port)) => anyhow!("--port {port}: {error}"),

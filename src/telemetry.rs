@@ -18,15 +18,19 @@
 //! | `headwater_skipped_frames` | counter | | Messages that lagging viewers left out to go on with the newest group |
 //! | `headwater_connections` | counter | `verdict` | Connections to ports that detect, by what they turned out to be; refused: beyond limits |
 //! | `headwater_panics` | counter | | Connections that were ended by a mistake of the gateway's own, which the log tells |
+//! | `headwater_tasks` | gauge | | What runs at once: a few for each port, and one or two for each connection |
+//! | `headwater_log_lines_lost` | counter | | Lines of the log that could not be written, or not as fast as they came |
 //! | `headwater_certificate_orders` | counter | `outcome`: issued, failed | Certificates ordered from an authority, by how that ended |
 //!
 //! A counter's samples are called `…_total`. `transport` is one of `rtwebsocket`, `websocketstream`, `websocket`, `webtransport`
 //! and `quic`; `verdict` is a [`Verdict`](crate::server::detect::Verdict). Viewers' figures are up to a second old.
 
+mod writer;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -39,11 +43,16 @@ use crate::server::tls::Certificates;
 use crate::server::verdicts::Verdicts;
 use crate::{broadcast, delivery, ingest};
 
+pub use self::writer::Log;
+use self::writer::Writer;
 /// How the log is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// For people, or for programs. Default `text`.
+/// The log is the whole process's, and so is what it has lost.
+static LOST_LINES: LazyLock<Counter> = LazyLock::new(Counter::default);
+
     pub format: Format,
 }
 
@@ -60,11 +69,19 @@ pub enum Format {
 }
 
 /// Sends the log to standard error, so that standard output holds only what was asked for. `RUST_LOG` chooses the levels
-/// (default `info`). Panics are told there too. Later calls change nothing.
-pub fn log_to_stderr(config: &Config) {
+/// (default `info`). Panics are told there too. Nobody waits for whoever reads it: some thousands of lines are kept for that one,
+/// and what is beyond is lost. Later calls change nothing.
+///
+/// # Errors
+/// When there can't be another thread.
+pub fn log_to_stderr(config: &Config) -> io::Result<Log> {
+    let (writer, written) = Writer::start(io::stderr(), LOST_LINES.clone())?;
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
     // A log that can't be written is nothing to say on standard error, which is the log.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || writer.clone())
+        .log_internal_errors(false);
     let _ = match config.format {
         Format::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
         Format::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
@@ -75,6 +92,20 @@ pub fn log_to_stderr(config: &Config) {
 /// In the log's form, and with the connection in whose task it is.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string);
+    Ok(written)
+}
+
+/// The runtime's tasks.
+#[derive(Debug)]
+struct Tasks;
+
+impl Collector for Tasks {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let alive = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        let gauge = ConstGauge::new(i64::try_from(alive).unwrap_or(i64::MAX));
+        let help = "What runs at once: a few for each port, and one or two for each connection";
+        gauge.encode(encoder.encode_descriptor("tasks", help, None, gauge.metric_type())?)
+    }
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     let reason = panic.payload_as_str().unwrap_or_default();
@@ -104,6 +135,9 @@ pub fn figures(
 }
 
 #[cfg(test)]
+    registry.register_collector(Box::new(Tasks));
+    let help = "Lines of the log that could not be written, or not as fast as they came";
+    registry.register("log_lines_lost", help, LOST_LINES.clone());
 mod tests {
     use std::io::Write;
     use std::panic::catch_unwind;

@@ -298,7 +298,7 @@ impl Log {
     pub async fn says(&self, peer: SocketAddr, words: &str) -> Result<()> {
         let peer = format!("peer={peer}");
         let mut count = self.1.clone();
-        // What was looked at is not looked at again: the gateway waits for whoever reads its log.
+        // What was looked at is not looked at again: a log that is not read as fast as it grows loses lines.
         let mut seen = 0;
         let is_said = |_: &usize| {
             let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,14 +12,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use headwater::media::Track;
 use integration_tests::clip::{Clip, Live, Stamps};
-use integration_tests::operator::ask;
+use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
+use integration_tests::operator::{ask, figures_when};
 use integration_tests::process::{GatewayProcess, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::transport::Transport;
 use integration_tests::viewer::{End, PATIENCE, Recorder, Seen, Viewer};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
+use tokio::net::unix::pipe;
 use tokio::process::ChildStderr;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -41,7 +43,7 @@ fn log(gateway: &mut GatewayProcess) -> Result<Lines<BufReader<ChildStderr>>> {
     Ok(BufReader::new(gateway.process.child.stderr.take().context("no pipe")?).lines())
 }
 
-async fn says(log: &mut Lines<BufReader<ChildStderr>>, words: &str) -> Result<()> {
+async fn says(log: &mut Lines<impl AsyncBufRead + Unpin>, words: &str) -> Result<()> {
     let reading = async {
         while let Some(line) = log.next_line().await? {
             if line.contains(words) {
@@ -104,6 +106,40 @@ async fn without_room_or_a_reader_for_its_log_it_goes_on() -> Result<()> {
         assert_eq!(gateway.process.terminate().await?, Some(0));
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_who_stands_still_stops_nobody_and_is_told_what_is_lost() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (reader, writer) = io::pipe()?;
+    let gateway = GatewayProcess::start_with(&built_gateway().await?, folder.path(), |command| {
+        command.env("RUST_LOG", "headwater=debug").stderr(writer);
+    })
+    .await?;
+    let _publisher = publish(gateway.rtmp).await?;
+    let mut viewers = [
+        Recorder::play(gateway.websocket, Transport::Ws, "live/x").await?,
+        Recorder::play(gateway.quic, Transport::Quic, "live/x").await?,
+    ];
+    let lost = |line: &str| line.strip_prefix("headwater_log_lines_lost_total ").is_some_and(|count| count != "0");
+    let mut strangers = 0;
+    while !figures_when(gateway.admin, |_| true).await?.lines().any(lost) {
+        ensure!(strangers < 100_000, "the log takes it all");
+        for _ in 0..500 {
+            // It ends before it has said anything, and the log has that.
+            TcpStream::connect(gateway.rtmp).await?.set_zero_linger()?;
+        }
+        strangers += 500;
+    }
+    for viewer in &mut viewers {
+        sees_more(viewer).await?;
+    }
+    let mut log = BufReader::new(pipe::Receiver::from_owned_fd(reader.into())?).lines();
+    says(&mut log, "lines of the log are lost").await?;
+    drop(viewers);
+    says(&mut log, "viewer left").await?;
+    assert_eq!(gateway.process.terminate().await?, Some(0));
+    says(&mut log, "stopped").await
 }
 
 #[tokio::test]
