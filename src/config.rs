@@ -8,6 +8,8 @@ mod changes;
 mod former;
 mod load;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::address::Address;
@@ -117,11 +119,18 @@ pub struct Quic {
     pub address: Address,
     /// How connections are run, WebTransport's too.
     pub connection: quic::Config,
+    /// Holds the secret by which clients are told, after a restart, that their connection is no more; made if there is none. Default
+    /// `certs/quic-reset.key`.
+    pub reset_key: PathBuf,
 }
 
 impl Default for Quic {
     fn default() -> Self {
-        Self { address: Address::everywhere(4444), connection: quic::Config::default() }
+        Self {
+            address: Address::everywhere(4444),
+            connection: quic::Config::default(),
+            reset_key: "certs/quic-reset.key".into(),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::config::{Address, Config};
 use crate::server::admin::{self, Office, Order, Reloaded, Standing};
 use crate::server::client::Client;
 use crate::server::detect::Protocol;
+use crate::server::reset::Secret;
 use crate::server::tls::{Certificates, TlsError};
 use crate::server::verdicts::Verdicts;
 use crate::server::{Context, Shutdown, hook, hooks, http, sources, tcp, udp, upkeep};
@@ -37,7 +38,7 @@ pub struct Gateway {
     orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     standing: watch::Sender<Standing>,
     ports: Vec<(tcp::Port, TcpListener)>,
-    udp_ports: Vec<(udp::Port, UdpSocket, quinn::ServerConfig)>,
+    udp_ports: Vec<(udp::Port, UdpSocket, (quinn::EndpointConfig, quinn::ServerConfig))>,
     addresses: Addresses,
     certificates: Arc<Certificates>,
     context: Arc<Context>,
@@ -171,10 +172,13 @@ impl Gateway {
         for (setting, _, _, address) in &ports {
             info!(%address, setting, "listening");
         }
+        let secret = Secret::find_or_make(&config.quic.reset_key)?;
         let mut udp_configs = Vec::new();
         for (setting, port, socket, address) in udp_ports {
             let tls = certificates.quic(port.protocols())?;
-            udp_configs.push((port, socket, udp::server_config(tls, port, &config.quic.connection)?));
+            let mut server = udp::server_config(tls, port, &config.quic.connection)?;
+            server.token_key(secret.token_key(address.port()));
+            udp_configs.push((port, socket, (secret.endpoint(address.port()), server)));
             info!(%address, setting, "listening over UDP");
         }
         let ports = ports.into_iter().map(|(_, port, listener, _)| (port, listener)).collect();

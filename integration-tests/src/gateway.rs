@@ -70,6 +70,7 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     config.webtransport.address = local;
     config.webtransport.fmp4_address = local;
     config.tls = certificate_files(&certificates)?;
+    config.quic.reset_key = certificates.path().join("quic-reset.key");
     change(&mut config);
     let gateway = Gateway::bind(config)?;
     let addresses = gateway.addresses();

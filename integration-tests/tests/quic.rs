@@ -10,6 +10,7 @@ use headwater::server::detect::Verdict;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::compare::{decodable_from_the_start, unbroken};
 use integration_tests::gateway::{gateway, gateway_with};
+use integration_tests::process::{GatewayProcess, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::tls;
 use integration_tests::transport::Transport;
@@ -127,6 +128,24 @@ async fn shutdown_tells_viewers_over_quic() -> Result<()> {
     let closed = timeout(PATIENCE, connection.closed()).await.context("it stays open")?;
     let ConnectionError::ApplicationClosed(close) = closed else { return Err(closed.into()) };
     assert_eq!(u64::from(close.error_code), 1001);
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_kill_the_next_gateway_tells_clients_of_the_one_before() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut gateway = GatewayProcess::start(&built_gateway().await?, folder.path()).await?;
+    let native = connect(gateway.quic, NATIVE).await?;
+    let unified = connect(gateway.unified, NATIVE).await?;
+    for (connection, _) in [&native, &unified] {
+        connection.accept_uni().await?;
+    }
+    gateway.kill_and_restart().await?;
+    for (connection, _) in [&native, &unified] {
+        connection.open_uni().await?.write_all(&[0, 4]).await?;
+        // By word, not by silence (RFC 9000 §10.3).
+        assert_eq!(timeout(PATIENCE, connection.closed()).await?, ConnectionError::Reset);
+    }
     Ok(())
 }
 

@@ -18,6 +18,7 @@ pub mod hooks;
 pub mod http;
 mod http2;
 pub mod player;
+pub mod reset;
 mod socket;
 pub mod sources;
 pub mod tcp;

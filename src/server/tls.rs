@@ -29,6 +29,7 @@ use tracing::{info, warn};
 
 use self::acme::{Acme, Challenges};
 use self::development::Development;
+pub(super) use self::development::write as keep_secret;
 use super::detect::Protocol;
 use crate::clock::Clock;
 

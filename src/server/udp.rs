@@ -128,12 +128,12 @@ pub fn server_config(
 /// Accepts on one port until shutdown, each connection with the context of that moment, then waits for its connections to end. Dropping the future cuts them off.
 pub async fn serve(
     socket: UdpSocket,
-    config: quinn::ServerConfig,
+    (endpoint, server): (EndpointConfig, quinn::ServerConfig),
     port: Port,
     contexts: watch::Receiver<Arc<Context>>,
     mut shutdown: Shutdown,
 ) {
-    let endpoint = match Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime)) {
+    let endpoint = match Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime)) {
         Ok(endpoint) => endpoint,
         Err(error) => {
             warn!(%error, %port, "can't accept");

@@ -114,7 +114,7 @@ fn keep(directory: &Path, certificate: &str, key: &str) -> io::Result<()> {
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
-pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(in crate::server) fn write(path: &Path, text: &str) -> io::Result<()> {
     let part = path.with_extension(format!("{}.part", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
