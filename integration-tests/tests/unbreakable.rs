@@ -17,7 +17,7 @@ use integration_tests::operator::{ask, figures_when};
 use integration_tests::process::{GatewayProcess, built_gateway};
 use integration_tests::publisher::Publisher;
 use integration_tests::transport::Transport;
-use integration_tests::viewer::{End, PATIENCE, Recorder, Seen, Viewer};
+use integration_tests::viewer::{End, PATIENCE, Record, Recorder, Seen, Viewer};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
@@ -185,7 +185,7 @@ async fn a_certificate_that_a_full_disk_has_cut_off_is_not_taken() -> Result<()>
 }
 
 #[tokio::test]
-async fn without_memory_newcomers_are_refused_and_who_is_here_stays() -> Result<()> {
+async fn without_memory_newcomers_are_refused_who_is_here_stays_and_a_publisher_may_return() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("h.yml");
     fs::write(&file, "")?;
@@ -193,15 +193,19 @@ async fn without_memory_newcomers_are_refused_and_who_is_here_stays() -> Result<
         command.arg("--config").arg(&file);
     })
     .await?;
-    let _publisher = publish(gateway.rtmp).await?;
+    let publisher = publish(gateway.rtmp).await?;
     let mut viewer = Recorder::play(gateway.websocket, Transport::Ws, "live/x").await?;
     sees_more(&mut viewer).await?;
-    fs::write(&file, "limits: {node: {memory: 1 MiB}}\n")?;
+    fs::write(&file, format!("limits: {{node: {{memory: {} KiB}}}}\n", gateway.process.rss_kb()? * 9 / 10))?;
     assert!(ask(gateway.admin, "POST", "/api/v1/reload").await?.status().is_success());
     let mut newcomer = Recorder::play(gateway.quic, Transport::Quic, "live/x").await?;
     let seen = newcomer.until(|seen| seen.end.is_some()).await?;
     // Try again later: RFC 6455, §7.4.1 and its registry.
     assert_eq!((seen.end, seen.frames.len()), (Some(End::Closed(Some(1013))), 0));
+    sees_more(&mut viewer).await?;
+    drop(publisher);
+    let _publisher = publish(gateway.rtmp).await?;
+    viewer.record = Record::default();
     sees_more(&mut viewer).await?;
     fs::write(&file, "")?;
     assert!(ask(gateway.admin, "POST", "/api/v1/reload").await?.status().is_success());

@@ -25,6 +25,10 @@ use super::{Action, Denial};
 /// many is not held by a bound for each.
 const MAX_REMEMBERED: usize = 100_000;
 
+/// By what part of itself the bound on memory may be exceeded for publishers whom somebody waits for: room for their streams'
+/// newest pictures. Bounded, since a stranger may wait for many streams and then publish them.
+const MEMORY_FOR_AWAITED: u64 = 4;
+
 /// Over which time the bytes that go out are averaged: the length of a group of pictures.
 const AVERAGED: f64 = 2.0;
 
@@ -67,7 +71,8 @@ pub struct Node {
     pub viewers: Option<usize>,
     /// Bytes a second to all viewers. Default none: what the line takes is not known here.
     pub egress: Option<ByteSize>,
-    /// Memory of the whole gateway. Default none: what the machine has for it is not known here.
+    /// Memory of the whole gateway; a quarter more for publishers whom somebody waits for. Default none: what the machine has for it
+    /// is not known here.
     pub memory: Option<ByteSize>,
 }
 
@@ -167,7 +172,12 @@ impl Counts {
         let of_tenant = self.tenants.get(tenant).unwrap_or(&none);
         let of_path = self.paths.get(path).unwrap_or(&none);
         let (node, per_tenant) = (&limits.node, &limits.tenant);
-        if node.memory.is_some_and(|most| self.memory >= most.as_u64()) {
+        let memory = node.memory.map(|most| match action {
+            // Who waits takes room already, and would for nothing.
+            Action::Publish if of_path.viewers > 0 => most.as_u64().saturating_add(most.as_u64() / MEMORY_FOR_AWAITED),
+            Action::Publish | Action::View => most.as_u64(),
+        });
+        if memory.is_some_and(|most| self.memory >= most) {
             return full("connections");
         }
         match action {
@@ -432,6 +442,19 @@ mod tests {
         counts.measure(&limits.address, Duration::from_secs(1), 1000, at(1));
         assert!(!view(&mut counts, &limits, "a/x", 0));
         assert!(counts.take(&limits, Action::Publish, &"a/y".into(), 0).is_err());
+    }
+
+    #[test]
+    fn a_publisher_whom_somebody_waits_for_may_have_a_little_more_memory() {
+        let mut limits = Limits::default();
+        limits.node.memory = Some(ByteSize(1000));
+        let mut counts = Counts::default();
+        assert!(view(&mut counts, &limits, "a/x", 0));
+        counts.measure(&limits.address, Duration::from_secs(1), 1249, at(1));
+        assert!(counts.take(&limits, Action::Publish, &"a/x".into(), 0).is_ok());
+        assert!(counts.take(&limits, Action::Publish, &"a/y".into(), 0).is_err());
+        counts.measure(&limits.address, Duration::from_secs(1), 1250, at(1));
+        assert!(counts.take(&limits, Action::Publish, &"a/x".into(), 0).is_err());
     }
 
     #[test]
