@@ -17,7 +17,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 
 async fn gateway_before(origin: &Origin) -> Result<Running> {
     let paths = json!([{"path": "live/*", "url": format!("rtmp://{}/origin/*", origin.address)}]);
-    let sources = serde_json::from_value(json!({"paths": paths, "grace": "200ms"}))?;
+    let sources = serde_json::from_value(json!({"paths": paths, "grace": "200ms", "max": 1}))?;
     gateway_with(|config| config.sources = sources).await
 }
 
@@ -46,6 +46,21 @@ async fn a_path_is_pulled_for_its_first_viewer_and_let_go_after_its_last() -> Re
     assert_eq!(origin.players(), 1);
     drop((first, second));
     becomes(&origin, 0).await
+}
+
+#[tokio::test]
+async fn no_more_paths_are_pulled_than_may_be_until_one_is_let_go() -> Result<()> {
+    let origin = Origin::start(ANY_PORT).await?;
+    let gateway = gateway_before(&origin).await?;
+    let mut first = play(&gateway).await?;
+    first.until(|seen| seen.track(Track::Video).count() >= 1).await?;
+    let mut second = Recorder::play(gateway.websocket, Transport::Ws, "live/y").await?;
+    second.until(|seen| seen.has_status("NetStream.Play.Start")).await?;
+    first.until(|seen| seen.track(Track::Video).count() >= 20).await?;
+    assert_eq!((origin.players(), second.record.frames.len()), (1, 0));
+    drop(first);
+    second.until(|seen| seen.track(Track::Video).count() >= 1).await?;
+    Ok(())
 }
 
 #[tokio::test]

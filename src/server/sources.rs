@@ -114,7 +114,8 @@ pub async fn run(registry: Registry, config: Config, limits: watch::Receiver<ing
                     continue;
                 };
                 pulled.remove(&path);
-                vec![path]
+                // It may be pulled anew, or another one that found no room.
+                registry.watched()
             }
             event = events.recv() => match event {
                 Ok(event) if matches!(event.change, Change::FirstViewer | Change::Unpublished) => vec![event.path],
@@ -130,7 +131,7 @@ pub async fn run(registry: Registry, config: Config, limits: watch::Receiver<ing
             }
             if pulled.len() >= config.max {
                 warn!(stream = %path, max = config.max, "not pulled: too many are");
-                continue;
+                break;
             }
             let (registry, limits, grace) = (registry.clone(), limits.clone(), config.grace);
             let pulls = path.clone();
