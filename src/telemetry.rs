@@ -28,31 +28,36 @@
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, LazyLock};
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 
+pub use self::writer::Log;
+use self::writer::Writer;
 use crate::authority::Authority;
 use crate::server::tls::Certificates;
 use crate::server::verdicts::Verdicts;
 use crate::{broadcast, delivery, ingest};
 
-pub use self::writer::Log;
-use self::writer::Writer;
+/// The log is the whole process's, and so is what it has lost.
+static LOST_LINES: LazyLock<Counter> = LazyLock::new(Counter::default);
+
 /// How the log is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// For people, or for programs. Default `text`.
-/// The log is the whole process's, and so is what it has lost.
-static LOST_LINES: LazyLock<Counter> = LazyLock::new(Counter::default);
-
     pub format: Format,
 }
 
@@ -87,11 +92,6 @@ pub fn log_to_stderr(config: &Config) -> io::Result<Log> {
         Format::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
     panic::set_hook(Box::new(log_panic));
-}
-
-/// In the log's form, and with the connection in whose task it is.
-fn log_panic(panic: &PanicHookInfo<'_>) {
-    let location = panic.location().map(ToString::to_string);
     Ok(written)
 }
 
@@ -106,6 +106,11 @@ impl Collector for Tasks {
         let help = "What runs at once: a few for each port, and one or two for each connection";
         gauge.encode(encoder.encode_descriptor("tasks", help, None, gauge.metric_type())?)
     }
+}
+
+/// In the log's form, and with the connection in whose task it is.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     let reason = panic.payload_as_str().unwrap_or_default();
@@ -130,14 +135,14 @@ pub fn figures(
     registry.register_collector(Box::new(Arc::clone(verdicts)));
     let help = "Connections that were ended by a mistake of the gateway's own, which the log tells";
     registry.register("panics", help, panics.clone());
+    registry.register_collector(Box::new(Tasks));
+    let help = "Lines of the log that could not be written, or not as fast as they came";
+    registry.register("log_lines_lost", help, LOST_LINES.clone());
     certificates.register(&mut registry);
     registry
 }
 
 #[cfg(test)]
-    registry.register_collector(Box::new(Tasks));
-    let help = "Lines of the log that could not be written, or not as fast as they came";
-    registry.register("log_lines_lost", help, LOST_LINES.clone());
 mod tests {
     use std::io::Write;
     use std::panic::catch_unwind;

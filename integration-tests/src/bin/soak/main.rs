@@ -102,6 +102,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         }
     })
     .await?;
+    let idle = tasks(gateway.admin).await?;
     let length = Duration::from_secs(arguments.seconds);
     let (began, seen) = (Instant::now(), Arc::<Counts>::default());
     let mut publishers = Vec::new();
@@ -155,7 +156,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     for publisher in publishers {
         publisher.stop().await?;
     }
-    let left = left_behind(gateway.admin).await?;
+    let left = left_behind(gateway.admin, idle).await?;
     let warm = samples.len() / 4;
     let growth = slope(&samples[warm..]) * 3600.0;
     let (frames, lost) = (seen.frames.load(Ordering::Relaxed), seen.lost.load(Ordering::Relaxed));
@@ -179,7 +180,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         broken.push(format!("memory grows by {growth:.0} kB an hour"));
     }
     if left > 0 {
-        broken.push(format!("{left} connections left behind"));
+        broken.push(format!("{left} viewers, publishers or tasks left behind"));
     }
     if gateway.process.terminate().await? != Some(0) {
         broken.push("it does not end in order".into());
@@ -215,12 +216,19 @@ impl Files {
     }
 }
 
-/// How many viewers and publishers there are once everybody has had time to go.
-async fn left_behind(admin: SocketAddr) -> Result<usize> {
+/// How much runs in the gateway.
+async fn tasks(admin: SocketAddr) -> Result<usize> {
+    let figures = ask(admin, "GET", "/metrics").await?;
+    let line = str::from_utf8(figures.body())?.lines().find_map(|line| line.strip_prefix("headwater_tasks "));
+    Ok(line.context("tasks are not counted")?.parse()?)
+}
+
+/// How many viewers, publishers and tasks beyond those of an `idle` gateway there are once everybody has had time to go.
+async fn left_behind(admin: SocketAddr, idle: usize) -> Result<usize> {
     // Longer than a stranger that says nothing may take: limits.header_timeout.
     let until = Instant::now() + Duration::from_secs(15);
     loop {
-        let mut left = 0;
+        let mut left = tasks(admin).await?.saturating_sub(idle);
         for who in ["viewers", "publishers"] {
             let told = get(admin, &format!("/api/v1/{who}")).await?;
             left += told[who].as_array().context("no list")?.len();
