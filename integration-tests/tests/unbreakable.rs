@@ -215,6 +215,8 @@ async fn without_memory_newcomers_are_refused_who_is_here_stays_and_a_publisher_
 /// How long a client waits between two attempts, and a viewer for its next picture.
 const PAUSE: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_millis(500);
+/// What FFmpeg publishes, started again whenever it ends.
+const FFMPEG: &str = "live/ffmpeg";
 
 async fn publish_again_and_again(rtmp: SocketAddr) {
     loop {
@@ -225,9 +227,23 @@ async fn publish_again_and_again(rtmp: SocketAddr) {
     }
 }
 
-async fn watch_again_and_again(server: SocketAddr, transport: Transport, pictures: watch::Sender<usize>) {
+async fn publish_again_and_again_with_ffmpeg(rtmp: SocketAddr) {
     loop {
-        let Ok(Ok(mut viewer)) = timeout(SILENCE, Viewer::play(server, transport, "live/x")).await else {
+        if let Ok(ffmpeg) = Ffmpeg::copy(rtmp, FFMPEG, &demo_clip()) {
+            ffmpeg.end().await.ok();
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn watch_again_and_again(
+    server: SocketAddr,
+    transport: Transport,
+    stream: &'static str,
+    pictures: watch::Sender<usize>,
+) {
+    loop {
+        let Ok(Ok(mut viewer)) = timeout(SILENCE, Viewer::play(server, transport, stream)).await else {
             sleep(PAUSE).await;
             continue;
         };
@@ -247,24 +263,24 @@ async fn after_a_kill_everybody_is_back_within_two_seconds_of_the_listener() -> 
     let mut gateway = GatewayProcess::start(&built_gateway().await?, folder.path()).await?;
     let mut clients = JoinSet::new();
     clients.spawn(publish_again_and_again(gateway.rtmp));
+    clients.spawn(publish_again_and_again_with_ffmpeg(gateway.rtmp));
     let mut pictures = Vec::new();
-    for transport in [Transport::Ws, Transport::Wss, Transport::Quic, Transport::WebTransport] {
+    let viewers = Transport::ALL.map(|transport| (transport, "live/x"));
+    for (transport, stream) in viewers.into_iter().chain([(Transport::Ws, FFMPEG)]) {
         let (sender, receiver) = watch::channel(0);
-        clients.spawn(watch_again_and_again(gateway.address(transport), transport, sender));
-        pictures.push((transport, receiver));
+        clients.spawn(watch_again_and_again(gateway.address(transport), transport, stream, sender));
+        pictures.push((format!("{stream} over {transport}"), receiver));
     }
-    for (transport, pictures) in &mut pictures {
-        timeout(PATIENCE, pictures.wait_for(|count| *count > 20)).await.with_context(|| transport.to_string())??;
+    for (viewer, pictures) in &mut pictures {
+        timeout(PATIENCE, pictures.wait_for(|count| *count > 20)).await.with_context(|| viewer.clone())??;
     }
     gateway.kill_and_restart().await?;
     let listening = Instant::now();
-    for (transport, pictures) in &mut pictures {
+    for (viewer, pictures) in &mut pictures {
         let before = *pictures.borrow();
-        timeout(PATIENCE, pictures.wait_for(|count| *count > before))
-            .await
-            .with_context(|| transport.to_string())??;
+        timeout(PATIENCE, pictures.wait_for(|count| *count > before)).await.with_context(|| viewer.clone())??;
         let back = listening.elapsed();
-        ensure!(back < Duration::from_secs(2), "{transport}: {back:?}");
+        ensure!(back < Duration::from_secs(2), "{viewer}: {back:?}");
     }
     Ok(())
 }
