@@ -36,10 +36,19 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// The time of day at `time`.
+    pub fn wall_at(&self, time: Instant) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.since_epoch(time)
+    }
+
     /// Milliseconds from the epoch to `time`. As a double it is exact to a quarter of a microsecond.
     pub fn millis_to(&self, time: Instant) -> f64 {
+        self.since_epoch(time).as_secs_f64() * 1e3
+    }
+
+    fn since_epoch(&self, time: Instant) -> Duration {
         let (after, before) = (time.saturating_duration_since(self.at), self.at.saturating_duration_since(time));
-        (self.since + after).saturating_sub(before).as_secs_f64() * 1e3
+        (self.since + after).saturating_sub(before)
     }
 }
 
@@ -53,7 +62,7 @@ mod tests {
         let epoch = Epoch { at, since: Duration::from_secs(100) };
         let second = Duration::from_secs(1);
         assert_eq!(epoch.millis_to(at + second), 101_000.0);
-        assert_eq!(epoch.millis_to(at.checked_sub(second).unwrap()), 99_000.0);
+        assert_eq!(epoch.wall_at(at.checked_sub(second).unwrap()), SystemTime::UNIX_EPOCH + 99 * second);
         // A machine whose time of day is before 1970, or was not known.
         assert_eq!(Epoch { at, since: Duration::ZERO }.millis_to(at.checked_sub(second).unwrap()), 0.0);
     }

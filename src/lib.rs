@@ -27,7 +27,7 @@
 //! | L0 | `clock` | nothing |
 //! | L1 | `authority` | `wire` |
 //! | L1 | `session` | `wire` |
-//! | L1 | `broadcast` | `wire`, `media` |
+//! | L1 | `broadcast` | `wire`, `media`, `clock` |
 //! | L2 | `ingest` | `wire`, `media`, `broadcast`, `authority`, `clock` |
 //! | L2 | `delivery` | `wire`, `media`, `broadcast`, `session`, `authority`, `clock` |
 //! | L2 | `transport` | `wire`, `session`, `clock` |

@@ -2,7 +2,9 @@
 //!
 //! | specification | section |
 //! |---|---|
-//! | ISO/IEC 14496-12 (ISO base media file format) | §4.2 boxes, §8.8 movie fragments |
+//! | ISO/IEC 14496-12 (ISO base media file format) | §4.2 boxes, §8.8 movie fragments, §8.16.5 reference times |
+
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use bytes::{Buf, Bytes};
@@ -17,6 +19,17 @@ pub struct Fragment {
     pub decode_time: u64,
     /// Its frames.
     pub samples: Vec<Sample>,
+    /// When it came to the gateway, if it says so.
+    pub reference: Option<Reference>,
+}
+
+/// When a frame came to the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// Its presentation time, in the track's timescale.
+    pub media_time: u64,
+    /// By the gateway's clock.
+    pub wall: SystemTime,
 }
 
 /// A frame of a segment.
@@ -43,7 +56,8 @@ impl Fragment {
         };
         let samples = found.samples.into_iter().map(cut).collect::<Result<_>>()?;
         ensure!(data.is_empty(), "{} bytes of mdat are nobody's", data.len());
-        Ok(Self { decode_time: found.decode_time.context("no tfdt")?, samples })
+        let decode_time = found.decode_time.context("no tfdt")?;
+        Ok(Self { decode_time, samples, reference: found.reference })
     }
 }
 
@@ -54,6 +68,7 @@ struct Found {
     /// Of each whether it's a sync sample, and its length.
     samples: Vec<(bool, usize)>,
     data: Option<Bytes>,
+    reference: Option<Reference>,
 }
 
 impl Found {
@@ -68,6 +83,7 @@ impl Found {
                 }
                 b"trun" => self.samples = read_run(body)?,
                 b"mdat" => self.data = Some(body),
+                b"prft" => self.reference = Some(read_reference(body)?),
                 _ => {}
             }
         }
@@ -93,6 +109,17 @@ fn next_box(boxes: &mut Bytes) -> Result<Option<([u8; 4], Bytes)>> {
     let mut body = boxes.split_to(len);
     body.advance(8);
     Ok(Some((name, body)))
+}
+
+fn read_reference(mut body: Bytes) -> Result<Reference> {
+    /// Between the beginnings of NTP's and Unix's time (RFC 5905, §6).
+    const NTP_TO_UNIX: u64 = 2_208_988_800;
+    let version = body.try_get_u32()? >> 24;
+    let (_track, seconds, fraction) = (body.try_get_u32()?, body.try_get_u32()?, body.try_get_u32()?);
+    let media_time = if version == 0 { body.try_get_u32()?.into() } else { body.try_get_u64()? };
+    let seconds = u64::from(seconds).checked_sub(NTP_TO_UNIX).context("before 1970")?;
+    let since = Duration::from_secs_f64(f64::from(fraction) / 2f64.powi(32)) + Duration::from_secs(seconds);
+    Ok(Reference { media_time, wall: SystemTime::UNIX_EPOCH + since })
 }
 
 /// Of each sample whether it's a sync sample, and its length. Defined by: ISO/IEC 14496-12, §8.8.8.

@@ -9,6 +9,7 @@ use headwater::media::Track;
 use integration_tests::carrier::Dialer;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::ffprobe::{decode, probe};
+use integration_tests::fragment::{Fragment, Reference};
 use integration_tests::gateway::{Running, gateway, gateway_with};
 use integration_tests::publisher::Publisher;
 use integration_tests::tlv::{Dialect, Message, Viewer};
@@ -48,6 +49,7 @@ async fn next(viewer: &mut Viewer) -> Result<Message> {
 /// A viewer's files, of sound and of pictures, played for `seconds` of 30 pictures, and its metadata.
 async fn files(source: &mut Source, seconds: usize) -> Result<([Vec<u8>; 2], Vec<String>)> {
     let (mut audio, mut video, mut metadata, mut pictures) = (vec![], vec![], vec![], 0);
+    let mut said = 0;
     while pictures < seconds * 30 {
         for message in source.next().await? {
             match message {
@@ -60,6 +62,12 @@ async fn files(source: &mut Source, seconds: usize) -> Result<([Vec<u8>; 2], Vec
                     video.extend(segment);
                 }
                 Message::Segment(segment) => {
+                    let reference = Fragment::read(&segment)?.reference;
+                    if let Some(Reference { wall, .. }) = reference {
+                        let age = wall.elapsed().context("from the future")?;
+                        ensure!(age < PATIENCE, "a picture that came {age:?} ago");
+                        said += 1;
+                    }
                     video.extend(segment);
                     pictures += 1;
                 }
@@ -69,6 +77,7 @@ async fn files(source: &mut Source, seconds: usize) -> Result<([Vec<u8>; 2], Vec
             }
         }
     }
+    ensure!((seconds..=seconds + 1).contains(&said), "{said} of {pictures} pictures say when they came");
     Ok(([audio, video], metadata))
 }
 

@@ -9,10 +9,14 @@
 //! what has come, and while nobody looks, because all of them wait for their networks, nothing is made.
 //!
 //! A segment is what viewers are sent, byte for byte, with what comes before it. Its frames are copied into it, once.
+//!
+//! Once a second, each track's segment says when its first frame came from the publisher (`prft`), for whoever measures delay.
+//! That costs each viewer 28 bytes a track, so that nobody has to ask for it.
 
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tracing::debug;
@@ -20,12 +24,16 @@ use tracing::debug;
 use super::registry::{Log, Stream};
 use super::subscriber::Cursor;
 use super::{Config, Frame, Item};
+use crate::clock::Epoch;
 use crate::media::codec::{CodecError, aac, avc};
 use crate::media::flv::{self, Coded, Configuration};
 use crate::media::fmp4::{self, Fragment, Init, init};
 use crate::media::time::Timestamp;
 use crate::media::{MESSAGE_HEADER_LEN, Track, UnitKind};
 use crate::wire::tlv::{self, Kind};
+
+/// At least so long between two segments of a track that say when they came.
+const REFER_EVERY: Duration = Duration::from_secs(1);
 
 /// The log of segments, and what makes them.
 #[derive(Debug)]
@@ -40,6 +48,14 @@ pub(super) struct Packaged {
 struct Work {
     source: Cursor,
     packager: Packager,
+    epoch: Epoch,
+}
+
+/// Where segments go.
+struct Output<'a> {
+    log: &'a Log,
+    /// What is said to be the time of day.
+    epoch: Epoch,
 }
 
 /// Frames → segments, in order of their completion.
@@ -58,14 +74,16 @@ struct Lane {
     track: Option<fmp4::Track>,
     /// The first frame of the segment that is not complete, without its bytes.
     first: Option<Frame>,
+    /// When a segment is to say again when it came.
+    refer_at: Option<Instant>,
 }
 
 impl Packaged {
     /// The other form of `stream`, from its newest group on.
-    pub(super) fn new(stream: &Stream, config: &Config, frames: usize) -> Self {
+    pub(super) fn new(stream: &Stream, config: &Config, frames: usize, epoch: Epoch) -> Self {
         let source = Cursor::join(&stream.read());
         let packager = Packager { frames, video: Lane::default(), audio: Lane::default() };
-        let work = Mutex::new(Work { source, packager });
+        let work = Mutex::new(Work { source, packager, epoch });
         // Nowhere yet: what comes before the first frame has no place in the log.
         Self { log: Log::new(config.clone()), taken: AtomicU64::new(u64::MAX), work }
     }
@@ -74,14 +92,18 @@ impl Packaged {
         &self.log
     }
 
+    /// From now on, tells the time of day as the viewer that comes is told it.
+    pub(super) fn set_epoch(&self, epoch: Epoch) {
+        self.work().epoch = epoch;
+    }
+
     /// Takes in what `stream` has more.
     pub(super) fn follow(&self, stream: &Stream) {
         if stream.ends_at(self.taken.load(Ordering::Acquire)) {
             return;
         }
-        // Right after a panic: what was half made is then missing, as if it had been lost.
-        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let Work { source, packager } = &mut *work;
+        let Work { source, packager, epoch } = &mut *self.work();
+        let out = Output { log: &self.log, epoch: *epoch };
         while let Some(item) = source.next(stream.log()) {
             match item {
                 Item::Online => {
@@ -89,27 +111,34 @@ impl Packaged {
                     self.log.write().begin();
                 }
                 Item::Offline => {
-                    packager.finish(&mut |frame| self.append(frame));
+                    packager.finish(&out);
                     self.log.write().go_offline();
                 }
                 Item::Skipped { .. } => packager.skip(),
-                Item::Frame(frame) => packager.push(frame, &mut |frame| self.append(frame)),
+                Item::Frame(frame) => packager.push(frame, &out),
             }
         }
         self.taken.store(source.position(), Ordering::Release);
     }
 
+    fn work(&self) -> MutexGuard<'_, Work> {
+        // Right after a panic: what was half made is then missing, as if it had been lost.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Output<'_> {
     fn append(&self, frame: Frame) {
         self.log.write().append_placed(frame);
     }
 }
 
 impl Packager {
-    fn push(&mut self, frame: Frame, out: &mut impl FnMut(Frame)) {
+    fn push(&mut self, frame: Frame, out: &Output<'_>) {
         let lane = match frame.track {
             Track::Video => &mut self.video,
             Track::Audio => &mut self.audio,
-            Track::Data => return out(frame),
+            Track::Data => return out.append(frame),
         };
         match frame.kind {
             UnitKind::Configuration => {
@@ -123,11 +152,11 @@ impl Packager {
             UnitKind::Delta | UnitKind::Audio => lane.push(&frame, out),
             // The next segment tells a decoder all that it needs.
             UnitKind::EndOfSequence => lane.finish(out),
-            UnitKind::Metadata | UnitKind::Data => out(frame),
+            UnitKind::Metadata | UnitKind::Data => out.append(frame),
         }
     }
 
-    fn finish(&mut self, out: &mut impl FnMut(Frame)) {
+    fn finish(&mut self, out: &Output<'_>) {
         self.video.finish(out);
         self.audio.finish(out);
     }
@@ -143,11 +172,11 @@ impl Packager {
 }
 
 impl Lane {
-    fn configure(&mut self, frame: &Frame, frames: usize, out: &mut impl FnMut(Frame)) {
+    fn configure(&mut self, frame: &Frame, frames: usize, out: &Output<'_>) {
         match track(frame.track, body(&frame.message), frames) {
             Ok((Init { codec, width, height, segment }, track)) => {
                 self.track = Some(track);
-                out(Frame { message: tlv::init(width, height, &codec, &segment), ..frame.clone() });
+                out.append(Frame { message: tlv::init(width, height, &codec, &segment), ..frame.clone() });
             }
             Err(error) => {
                 self.track = None;
@@ -156,20 +185,20 @@ impl Lane {
         }
     }
 
-    fn push(&mut self, frame: &Frame, out: &mut impl FnMut(Frame)) {
+    fn push(&mut self, frame: &Frame, out: &Output<'_>) {
         let (Some(track), Some(coded)) = (&mut self.track, flv::coded_in(frame.track, body(&frame.message))) else {
             return;
         };
         self.first.get_or_insert_with(|| Frame { message: Bytes::new(), ..frame.clone() });
         if let Some(fragment) = track.push(frame.timestamp, coded, &frame.message) {
-            self.emit(&fragment, out);
+            self.emit(fragment, out);
         }
     }
 
     /// Completes a segment with fewer frames than it should have.
-    fn finish(&mut self, out: &mut impl FnMut(Frame)) {
+    fn finish(&mut self, out: &Output<'_>) {
         if let Some(fragment) = self.track.as_mut().and_then(fmp4::Track::finish) {
-            self.emit(&fragment, out);
+            self.emit(fragment, out);
         }
     }
 
@@ -180,8 +209,12 @@ impl Lane {
         }
     }
 
-    fn emit(&mut self, fragment: &Fragment, out: &mut impl FnMut(Frame)) {
+    fn emit(&mut self, mut fragment: Fragment, out: &Output<'_>) {
         let Some(first) = mem::take(&mut self.first) else { return };
+        if self.refer_at.is_none_or(|at| at <= first.received) {
+            self.refer_at = Some(first.received + REFER_EVERY);
+            fragment.refer(out.epoch.wall_at(first.received));
+        }
         let mut message = BytesMut::with_capacity(tlv::KEYFRAME_LEN + tlv::HEADER_LEN + fragment.len());
         if first.kind == UnitKind::Key {
             tlv::put_keyframe(&mut message, first.group, first.timestamp.millis());
@@ -189,7 +222,7 @@ impl Lane {
         let kind = if first.track == Track::Audio { Kind::Audio } else { Kind::Segment };
         tlv::put_header(&mut message, kind, fragment.len());
         fragment.write(&mut message);
-        out(Frame { message: message.freeze(), ..first });
+        out.append(Frame { message: message.freeze(), ..first });
     }
 }
 

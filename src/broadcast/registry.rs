@@ -12,6 +12,7 @@ use super::events::{Change, Event, WAITING};
 use super::metrics::Metrics;
 use super::packaged::{self, Packaged};
 use super::{Config, Publisher, PublisherRules, StreamPath, Subscriber, Taken};
+use crate::clock::Epoch;
 use crate::media::codec::{AudioInfo, VideoInfo};
 
 /// Every live stream of this gateway. Cloning gives another handle to the same streams.
@@ -146,9 +147,10 @@ impl Registry {
 
     /// The same for a viewer that is given the stream as fragmented MP4, `frames` of it in each segment, each frame's
     /// message being one of [`tlv`](crate::wire::tlv) (data messages stay as they are). Whoever comes first says how many.
-    pub fn subscribe_packaged(&self, path: &StreamPath, frames: usize) -> Subscriber {
+    /// Segments tell the time of day (`prft`) by the `epoch` of who came last.
+    pub fn subscribe_packaged(&self, path: &StreamPath, frames: usize, epoch: Epoch) -> Subscriber {
         let lease = self.shared.lease(path, Role::Viewer);
-        let packaged = lease.stream.packaged(&self.shared.config, frames);
+        let packaged = lease.stream.packaged(&self.shared.config, frames, epoch);
         Subscriber::packaged(lease, packaged)
     }
 
@@ -303,13 +305,15 @@ impl Stream {
     }
 
     /// The stream's other form, made while somebody has it.
-    fn packaged(&self, config: &Config, frames: usize) -> Arc<Packaged> {
+    fn packaged(&self, config: &Config, frames: usize, epoch: Epoch) -> Arc<Packaged> {
         let mut present = self.packaged.lock().unwrap_or_else(PoisonError::into_inner);
-        present.upgrade().unwrap_or_else(|| {
-            let packaged = Arc::new(Packaged::new(self, config, frames));
-            *present = Arc::downgrade(&packaged);
-            packaged
-        })
+        if let Some(packaged) = present.upgrade() {
+            packaged.set_epoch(epoch);
+            return packaged;
+        }
+        let packaged = Arc::new(Packaged::new(self, config, frames, epoch));
+        *present = Arc::downgrade(&packaged);
+        packaged
     }
 }
 
@@ -336,6 +340,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn a_path_is_forgotten_with_its_last_participant() {
@@ -359,8 +364,7 @@ mod tests {
             stream.packaged.lock().unwrap().strong_count() > 0
         };
         assert!(!is_there());
-        let viewers = [registry.subscribe_packaged(&path, 1), registry.subscribe_packaged(&path, 1)];
-        for viewer in viewers {
+        for viewer in [(); 2].map(|()| registry.subscribe_packaged(&path, 1, Clock.epoch())) {
             assert!(is_there());
             drop(viewer);
         }

@@ -18,6 +18,7 @@ use super::error::Over;
 use super::outlet::{Carries, Outlet, Written};
 use super::{Config, policy};
 use crate::broadcast::{Frame, Registry, StreamPath, Subscriber};
+use crate::clock::Epoch;
 use crate::media::{MESSAGE_HEADER_LEN, Track, UnitKind};
 use crate::session::tally::Origin;
 use crate::session::{Deadline, Flows, GroupId, Message, RecvFlow, SendFlow};
@@ -71,11 +72,11 @@ impl Format {
         }
     }
 
-    /// Attaches to a stream in this form.
-    pub(super) fn subscribe(self, registry: &Registry, config: &Config, path: &StreamPath) -> Subscriber {
+    /// Attaches to a stream in this form, `epoch` being where the viewer is told that the Unix epoch lies.
+    pub(super) fn subscribe(self, registry: &Registry, config: &Config, path: &StreamPath, epoch: Epoch) -> Subscriber {
         match self {
             Self::Raw => registry.subscribe(path),
-            Self::Fmp4 => registry.subscribe_packaged(path, config.segment_frames),
+            Self::Fmp4 => registry.subscribe_packaged(path, config.segment_frames, epoch),
         }
     }
 }

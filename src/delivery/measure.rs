@@ -8,7 +8,9 @@
 //! | `time(transaction)` on the control flow | `_result(transaction, null, clock)`: the clock when the call was handled |
 //! | `play "name?clock=yes"` | once a second, with a frame, on the stream's data flow: `onClock(timestamp, clock)` |
 //!
-//! `timestamp` is that of the frame's message, `clock` when the frame came from the publisher. A viewer finds its own clock's
+//! `timestamp` is that of the frame's message, `clock` when the frame came from the publisher. Segments of fragmented MP4 say
+//! the same unasked, and where nothing can be asked: once a second, those of a track have a `prft` box in front (ISO/IEC
+//! 14496-12, §8.16.5), with the first frame's presentation time and `clock` in NTP's format. A viewer finds its own clock's
 //! difference as NTP does, taking half of the fastest `time` call for the way back; what is left of a frame's age when it is
 //! shown is delay.
 
@@ -30,25 +32,24 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Tells one viewer of one stream.
 #[derive(Debug)]
 pub(super) struct Teller {
-    epoch: Epoch,
     due: Instant,
 }
 
 impl Teller {
     /// Tells with the first frame from `now` on.
-    pub(super) fn new(epoch: Epoch, now: Instant) -> Self {
-        Self { epoch, due: now }
+    pub(super) fn new(now: Instant) -> Self {
+        Self { due: now }
     }
 
     /// The message to send with a frame, if one is due.
-    pub(super) fn tell(&mut self, frame: &Frame, now: Instant) -> Option<Bytes> {
+    pub(super) fn tell(&mut self, frame: &Frame, epoch: Epoch, now: Instant) -> Option<Bytes> {
         if now < self.due {
             return None;
         }
         // On time on average, unless there were no frames.
         self.due = (self.due + EVERY).max(now);
         let timestamp = frame.timestamp.rtmp();
-        let clock = self.epoch.millis_to(frame.received);
+        let clock = epoch.millis_to(frame.received);
         let values = vec![Value::Number(timestamp.into()), Value::Number(clock)];
         Some(Data::new(ON_CLOCK, values).encode(timestamp))
     }

@@ -64,7 +64,9 @@ struct Playing {
     /// Delta frames are of no use until a key frame has been queued.
     needs_key: bool,
     last_audio: Option<Timestamp>,
-    /// For who asked to be told the gateway's clock.
+    /// What the gateway's clock is told by.
+    epoch: Epoch,
+    /// For who asked to be told it.
     teller: Option<Teller>,
 }
 
@@ -127,7 +129,7 @@ impl Stream {
         let access = Data::new("|RtmpSampleAccess", vec![Value::Boolean(true), Value::Boolean(true)]);
         self.data.tell(flows, access.encode(0))?;
         self.playing = Some(Playing {
-            subscriber: format.subscribe(registry, config, &path),
+            subscriber: format.subscribe(registry, config, &path, epoch),
             grant,
             path,
             name,
@@ -139,7 +141,8 @@ impl Stream {
             published: false,
             needs_key: true,
             last_audio: None,
-            teller: query.clock.then(|| Teller::new(epoch, now)),
+            epoch,
+            teller: query.clock.then(|| Teller::new(now)),
         });
         Ok(())
     }
@@ -271,7 +274,7 @@ impl Stream {
 
     fn rejoin(&mut self, registry: &Registry, config: &Config, now: Instant) {
         if let Some(playing) = &mut self.playing {
-            playing.subscriber = playing.format.subscribe(registry, config, &playing.path);
+            playing.subscriber = playing.format.subscribe(registry, config, &playing.path, playing.epoch);
             playing.started = now;
             playing.resumed = None;
             playing.needs_key = true;
@@ -282,7 +285,7 @@ impl Stream {
         let Some(playing) = &mut self.playing else { return Ok(()) };
         let (kind, timestamp, received) = (frame.kind, frame.timestamp, frame.received);
         if matches!(kind, UnitKind::Key | UnitKind::Delta | UnitKind::Audio)
-            && let Some(told) = playing.teller.as_mut().and_then(|teller| teller.tell(&frame, now))
+            && let Some(told) = playing.teller.as_mut().and_then(|teller| teller.tell(&frame, playing.epoch, now))
         {
             // Another comes in a second.
             let _: Written = self.data.write(flows, lasting(told), None)?;

@@ -3,9 +3,9 @@
 //! | type | message | value |
 //! |---|---|---|
 //! | 1 | INIT | width u16, height u16 (0 for audio), length u32 and codec string, then the initialization segment |
-//! | 2 | SEGMENT | `moof` and `mdat` of video |
+//! | 2 | SEGMENT | `moof` and `mdat` of video; once a second `prft` before them |
 //! | 3 | KEYFRAME | before the SEGMENT that starts a group: group number u64, decode time u64 in ms |
-//! | 4 | AUDIO | `moof` and `mdat` of audio |
+//! | 4 | AUDIO | the same of audio |
 //! | 5 | METADATA | a data message or a status in JSON: `{"name":"onMetaData","values":[…]}` |
 //! | 6 | CONTROL | kind u8; kind 1, acknowledgement: cumulative bytes u64 |
 //!

@@ -1,8 +1,11 @@
 //! The stream's other form.
 
-use mp4_atom::{Decode, Ftyp, Moof, Moov};
+use std::time::SystemTime;
+
+use mp4_atom::{Decode, Ftyp, Moof, Moov, Prft};
 
 use super::*;
+use crate::clock::Clock;
 use crate::wire::tlv::{self, Message};
 
 /// H.264 of 640×360.
@@ -36,7 +39,7 @@ fn append(stream: &mut Stream, units: &[(char, u64)]) {
 }
 
 fn subscribe(stream: &Stream, frames: usize) -> Subscriber {
-    stream.registry.subscribe_packaged(&stream.path, frames)
+    stream.registry.subscribe_packaged(&stream.path, frames, Clock.epoch())
 }
 
 /// What is read in short: `avc1.…` for a header, `K2@80` for the start of group 2, `v80×3` for a segment.
@@ -48,20 +51,28 @@ fn read(subscriber: &mut Subscriber) -> String {
             Item::Offline => words.push("offline".into()),
             Item::Skipped { .. } => words.push("skipped".into()),
             Item::Frame(frame) if frame.track == Track::Data => words.push("data".into()),
-            Item::Frame(mut frame) => {
-                while let Some(message) = Message::decode(&mut frame.message, u32::MAX).unwrap() {
-                    words.push(word(message));
-                }
-                assert!(frame.message.is_empty());
-            }
+            Item::Frame(frame) => words.extend(messages(frame.message).into_iter().map(word)),
         }
     }
     words.join(" ")
 }
 
+fn messages(mut bytes: Bytes) -> Vec<Message> {
+    let messages = std::iter::from_fn(|| Message::decode(&mut bytes, u32::MAX).unwrap()).collect();
+    assert!(bytes.is_empty());
+    messages
+}
+
+/// What comes before a segment's `mdat`.
+fn boxes(segment: &[u8]) -> (Option<Prft>, Moof) {
+    let mut rest = segment;
+    let reference = (segment[4..8] == *b"prft").then(|| Prft::decode(&mut rest).unwrap());
+    (reference, Moof::decode(&mut rest).unwrap())
+}
+
 fn word(message: Message) -> String {
     let segment = |name: &str, bytes: Bytes| {
-        let moof = Moof::decode(&mut &bytes[..]).unwrap();
+        let (_, moof) = boxes(&bytes);
         let at = moof.traf[0].tfdt.as_ref().unwrap().base_media_decode_time;
         format!("{name}{at}×{}", moof.traf[0].trun[0].samples.len())
     };
@@ -100,6 +111,38 @@ fn every_viewer_reads_the_same_segments() {
     let first = pointers(&mut viewers[0]);
     assert_eq!(first.len(), 3);
     assert!(viewers[1..].iter_mut().all(|viewer| pointers(viewer) == first));
+}
+
+#[test]
+fn once_a_second_each_tracks_segment_says_when_it_came() {
+    let mut stream = Stream::new(Config::default());
+    let epoch = Clock.epoch();
+    append(&mut stream, &[('V', 0), ('A', 0), ('K', 0), ('a', 0)]);
+    for frame in 1..=60 {
+        append(&mut stream, &[('d', 40 * frame), ('a', 40 * frame)]);
+    }
+    for (track, timescale) in [(Track::Video, 1000), (Track::Audio, 48_000)] {
+        let mut viewer = stream.registry.subscribe_packaged(&stream.path, 1, epoch);
+        let items = std::iter::from_fn(|| viewer.try_next());
+        let of_track = items.filter_map(|item| match item {
+            Item::Frame(frame) if frame.track == track => Some(frame.message),
+            _ => None,
+        });
+        let segments = of_track.flat_map(messages).filter_map(|message| match message {
+            Message::Segment(bytes) | Message::Audio(bytes) => Some(boxes(&bytes)),
+            _ => None,
+        });
+        let told: Vec<_> =
+            segments.map(|(reference, _)| reference).enumerate().filter_map(|(n, told)| Some((n, told?))).collect();
+        assert_eq!(told.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 25, 50]);
+        for (n, reference) in told {
+            let since = Duration::from_millis(40 * n as u64);
+            assert_eq!(u128::from(reference.media_time) * 1000, since.as_millis() * timescale);
+            let came = epoch.wall_at(stream.start + since).duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            let told = reference.ntp_timestamp as f64 / 2f64.powi(32) - 2_208_988_800.0;
+            assert!((told - came.as_secs_f64()).abs() < 1e-5, "{told} is not {came:?}");
+        }
+    }
 }
 
 #[test]

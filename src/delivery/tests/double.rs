@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use mp4_atom::{Decode, Moof};
+use mp4_atom::{Decode, Moof, Prft};
 use tokio::select;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
@@ -143,7 +143,11 @@ fn packaged_word(mut payload: Bytes) -> String {
 }
 
 fn decode_time(segment: &Bytes) -> u64 {
-    let moof = Moof::decode(&mut &segment[..]).unwrap();
+    let mut rest = &segment[..];
+    if rest[4..].starts_with(b"prft") {
+        Prft::decode(&mut rest).unwrap();
+    }
+    let moof = Moof::decode(&mut rest).unwrap();
     moof.traf[0].tfdt.as_ref().unwrap().base_media_decode_time
 }
 

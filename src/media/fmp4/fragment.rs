@@ -1,7 +1,9 @@
 //! `Fragment`: `moof` and `mdat` of a few samples of one track.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::{BufMut, Bytes, BytesMut};
-use mp4_atom::{Encode, Mfhd, Moof, Tfdt, Tfhd, Traf, Trun, TrunEntry};
+use mp4_atom::{Encode, Mfhd, Moof, Prft, ReferenceTime, Tfdt, Tfhd, Traf, Trun, TrunEntry};
 
 use super::TrackId;
 
@@ -12,6 +14,9 @@ const MDAT_HEADER_LEN: usize = 8;
 const SYNC: u32 = 0x0200_0000;
 /// A sample that depends on others, and is none to begin with.
 const NON_SYNC: u32 = 0x0101_0000;
+
+/// From 1900, where NTP's time begins, to 1970. Defined by: RFC 5905, §6.
+const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);
 
 /// One coded frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +34,9 @@ pub struct Sample {
 /// A media segment, its samples' bytes still shared with whoever else has them.
 #[derive(Debug)]
 pub struct Fragment {
-    /// `moof` and the start of `mdat`.
+    track: TrackId,
+    decode_time: u64,
+    /// `moof` and the start of `mdat`; before them `prft`, if there is one.
     head: BytesMut,
     samples: Vec<Sample>,
 }
@@ -48,7 +55,22 @@ impl Fragment {
         // A sample came in an RTMP message, which is bounded far below this.
         head.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
         head.put_slice(b"mdat");
-        Self { head, samples }
+        Self { track, decode_time, head, samples }
+    }
+
+    /// Says when the encoder gave its first sample, as far as is known here: a player finds how late it is. Only once.
+    /// Defined by: ISO/IEC 14496-12, §8.16.5.
+    pub fn refer(&mut self, wall: SystemTime) {
+        let composition = self.samples.first().map_or(0, |sample| sample.composition);
+        let reference = Prft {
+            reference_track_id: self.track as u32,
+            ntp_timestamp: ntp(wall),
+            media_time: self.decode_time.saturating_add_signed(composition.into()),
+            utc_time_semantics: ReferenceTime::Output,
+        };
+        let mut head = encoded(&reference);
+        head.unsplit(std::mem::take(&mut self.head));
+        self.head = head;
     }
 
     /// Bytes of the whole segment.
@@ -87,9 +109,15 @@ fn moof(track: TrackId, sequence: u32, decode_time: u64, samples: &[Sample]) -> 
     }
 }
 
-fn encoded(moof: &Moof) -> BytesMut {
+fn encoded(atom: &impl Encode) -> BytesMut {
     let mut out = BytesMut::with_capacity(128);
     // Only offsets beyond 32 bits can't be encoded, and these are of 32.
-    let _ = moof.encode(&mut out);
+    let _ = atom.encode(&mut out);
     out
+}
+
+/// In NTP's format: seconds, which begin again in 2036, and a fraction of 32 bits.
+fn ntp(wall: SystemTime) -> u64 {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_add(NTP_TO_UNIX);
+    (since.as_secs() << 32) | ((u64::from(since.subsec_nanos()) << 32) / 1_000_000_000)
 }

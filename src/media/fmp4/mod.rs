@@ -2,14 +2,14 @@
 //!
 //! | specification | what of it |
 //! |---|---|
-//! | ISO/IEC 14496-12 (ISO base media file format) | boxes, movie fragments (§8.8) |
+//! | ISO/IEC 14496-12 (ISO base media file format) | boxes, movie fragments (§8.8), reference times (§8.16.5) |
 //! | ISO/IEC 14496-14, 14496-15 | sample entries of AAC and H.264 |
 //! | ISO/IEC 23000-19 (CMAF) | §7.3: header and fragments of one track, brand `cmf2` |
 //! | Media Source Extensions, ISO BMFF byte stream format | initialization and media segments |
 //!
 //! ```text
 //! [`init`]      ftyp moov                        once, and again when the decoder's configuration changes
-//! [`Track`]     moof mdat │ moof mdat │ …        each of N frames; tfdt is exact
+//! [`Track`]     moof mdat │ moof mdat │ …        each of N frames; tfdt is exact; prft before it, now and then
 //! ```
 //!
 //! A track has a file of its own, since a muxed one stalls when video is left out.

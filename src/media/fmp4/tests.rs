@@ -3,6 +3,7 @@
 mod tree;
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use mp4_atom::{Decode, Moof};
@@ -93,6 +94,26 @@ fn a_fragment_of_three_frames_with_b_frames() {
 #[test]
 fn a_fragment_of_sound() {
     snapshot("aac-frame", &push(&mut audio(1), 5000, 0, b"sound").unwrap());
+}
+
+/// A fragment of one picture, shown 80 ms after it is decoded, that says it came half a second after `seconds` of Unix time.
+fn referred(ms: u64, seconds: u64) -> Bytes {
+    let shared = Bytes::from_static(IDR);
+    let coded = Coded { composition_ms: 80, data: &shared };
+    let mut fragment = video(1).push(Timestamp::from_millis(ms), coded, &shared).unwrap();
+    fragment.refer(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(500));
+    written(&fragment)
+}
+
+#[test]
+fn a_fragment_that_says_when_it_came() {
+    snapshot("avc-key-referred", &referred(5000, 1_700_000_000));
+}
+
+#[test]
+fn a_time_of_day_after_2036_and_a_stream_of_months_fit() {
+    let tree = tree::of(&referred(5_000_000_000, 2_085_978_496));
+    assert!(tree.starts_with("prft 32: version 1, flags 1, track 1 is at 5000000080 at 0 s, 2147483648\n"), "{tree}");
 }
 
 #[test]

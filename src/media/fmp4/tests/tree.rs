@@ -64,6 +64,12 @@ fn fields(name: &[u8], body: &[u8]) -> String {
         b"stts" | b"stsc" | b"stco" => format!("{} entries", u32_at(body, 4)),
         b"stsz" => format!("{} samples", u32_at(body, 8)),
         b"trex" => format!("track {}, description {}", u32_at(body, 4), u32_at(body, 8)),
+        b"prft" => {
+            let (seconds, fraction) = (u32_at(body, 8), u32_at(body, 12));
+            let media = if body[0] == 0 { u32_at(body, 16).into() } else { u64_at(body, 16) };
+            let of = u32_at(body, 4);
+            format!("version {}, flags {}, track {of} is at {media} at {seconds} s, {fraction}", body[0], body[3])
+        }
         b"mfhd" => format!("sequence {}", u32_at(body, 4)),
         b"tfhd" => format!("track {}, flags {:06x}", u32_at(body, 4), u32_at(body, 0)),
         b"tfdt" => format!("version {}, {}", body[0], u64_at(body, 4)),
