@@ -238,7 +238,7 @@ async fn a_group_is_a_lane_of_its_own_and_its_bytes_are_not_copied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_group_does_not_wait_until_the_last_has_come() {
+async fn the_next_group_does_not_wait_until_the_last_is_acknowledged() {
     let (mut link, lanes) = link();
     let flow = open(&mut link, Priority::Priority);
     lanes.change(|network| network.settles = false);
