@@ -22,7 +22,7 @@ install_tools() {
     rustup component add rustfmt clippy || need "rustfmt and clippy" "rustup component add rustfmt clippy"
 
   local packages=()
-  command -v cc >/dev/null || packages+=(build-essential)
+  command -v c++ >/dev/null || packages+=(build-essential)
   command -v ffmpeg >/dev/null || packages+=(ffmpeg)
   command -v chromium >/dev/null || packages+=(chromium)
   command -v firefox-esr >/dev/null || packages+=(firefox-esr)
@@ -82,6 +82,7 @@ package() {
 step "tools" install_tools
 step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+step "fuzz targets" cargo clippy --manifest-path integration-tests/fuzz/Cargo.toml --target-dir target --locked -- -D warnings
 step "documentation" document
 step "tests" cargo test --workspace --locked
 step "player's types" in_browser_tests npm run --silent check

@@ -17,7 +17,7 @@ fuzz_target!(|input: &[u8]| {
     let registry = Registry::new(Config { max_bytes: ByteSize::kib(4), ..Config::default() });
     let path = StreamPath::new("live", "fuzz").expect("a path");
     let mut now = Instant::now();
-    let mut publisher = registry.publish(&path, now);
+    let mut publisher = registry.publish(&path, now).expect("nobody else publishes");
     // One that reads at once, and one that lags.
     let mut viewers = [(); 2].map(|()| Viewer::new(&registry, &path));
     let mut time = Unwrapper::default();

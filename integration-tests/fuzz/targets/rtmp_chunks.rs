@@ -5,10 +5,12 @@
 #![no_main]
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
+use headwater::authority::{Authority, Entrance};
 use headwater::broadcast::{self, Registry};
 use headwater::clock::Clock;
 use headwater::ingest;
@@ -32,7 +34,9 @@ fuzz_target!(|input: &[u8]| {
     let socket = Socket { input: bytes.freeze(), handshake: HANDSHAKE_LEN, piece };
     let registry = Registry::new(broadcast::Config::default());
     let config = ingest::Config::default();
-    let _ = RUNTIME.with(|runtime| runtime.block_on(ingest::serve(socket, &registry, &config, Clock)));
+    let nowhere = (Ipv4Addr::UNSPECIFIED, 0).into();
+    let (visitor, _leash) = Authority::default().visit(nowhere, Entrance::Rtmp, None, Clock.wall());
+    let _ = RUNTIME.with(|runtime| runtime.block_on(ingest::serve(socket, &registry, &config, Clock, &visitor)));
     assert_eq!(registry.streams(Clock.now()), [], "a stream outlives its publisher");
 });
 

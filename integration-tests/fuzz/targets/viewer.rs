@@ -20,6 +20,7 @@ use headwater::transport::{MessagePipe, TransportError};
 use headwater::wire::frame::Fragment;
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
 /// Configurations, a key frame, sound and a delta frame.
 const FRAMES: [(u8, u64, &[u8]); 5] = [
@@ -75,6 +76,10 @@ impl MessagePipe for Pipe {
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_liveness(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<Result<(), TransportError>> {
+        Poll::Pending
     }
 
     fn has_room(&self) -> bool {
