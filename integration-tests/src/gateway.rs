@@ -1,6 +1,5 @@
 //! A gateway in this process, on free ports.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -9,7 +8,6 @@ use headwater::authority::Authority;
 use headwater::config::{Address, Config};
 use headwater::gateway::Gateway;
 use headwater::server::detect::Verdict;
-use headwater::server::tls;
 use headwater::server::verdicts::Verdicts;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
+use crate::certificate::CertificateFiles;
 use crate::pages::over_http1;
 use crate::transport::Transport;
 use crate::viewer::PATIENCE;
@@ -60,6 +59,7 @@ pub async fn gateway() -> Result<Running> {
 /// When it does not start.
 pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     let local = Address::On((Ipv4Addr::LOCALHOST, 0).into());
+    // Instead of the development certificate, which would be kept in the folder that the tests happen to run in.
     let certificates = TempDir::new()?;
     let mut config = Config::default();
     config.rtmp.address = local;
@@ -69,7 +69,7 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
     config.quic.address = local;
     config.webtransport.address = local;
     config.webtransport.fmp4_address = local;
-    config.tls = certificate_files(&certificates)?;
+    config.tls = CertificateFiles::make(certificates.path())?.config();
     config.quic.reset_key = certificates.path().join("quic-reset.key");
     change(&mut config);
     let gateway = Gateway::bind(config)?;
@@ -147,13 +147,4 @@ impl Running {
         self.stop.send(()).ok();
         Ok(timeout(PATIENCE, self.task).await.context("the gateway does not end")??)
     }
-}
-
-/// Files instead of the development certificate, which would be kept in the folder that the tests happen to run in.
-fn certificate_files(folder: &TempDir) -> Result<tls::Config> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
-    fs::write(&certificate, made.cert.pem())?;
-    fs::write(&key, made.signing_key.serialize_pem())?;
-    Ok(tls::Config::Files { certificate, key })
 }

@@ -5,6 +5,7 @@
 
 mod bundle;
 pub mod carrier;
+pub mod certificate;
 pub mod clip;
 pub mod compare;
 pub mod fanout;

@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use crate::certificate::CertificateFiles;
 use crate::pages::over_http1;
 use crate::process::{Process, free_port};
 use crate::viewer::PATIENCE;
@@ -41,10 +42,7 @@ impl Pebble {
     pub async fn start(tls_port: u16, lifetime: u64) -> Result<Self> {
         let folder = TempDir::new()?;
         let (server, management, names, names_management) = (free_port()?, free_port()?, free_port()?, free_port()?);
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
-        fs::write(&certificate, made.cert.pem())?;
-        fs::write(&key, made.signing_key.serialize_pem())?;
+        let CertificateFiles { certificate, key } = CertificateFiles::make(folder.path())?;
         let config = json!({"pebble": {
             "listenAddress": server,
             "managementListenAddress": management,

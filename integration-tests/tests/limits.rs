@@ -1,15 +1,13 @@
 //! How much there may be, who is asked about it, and what those who are well notice of the others: nothing.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytesize::ByteSize;
 use headwater::authority::{Action, Key, Rule, Secret};
 use headwater::media::Track;
-use headwater::server::tls;
+use integration_tests::certificate::CertificateFiles;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::gateway::{Running, gateway, gateway_with};
 use integration_tests::pages;
@@ -277,13 +275,6 @@ async fn all_well(mut viewers: JoinSet<Result<()>>) -> Result<()> {
     Ok(())
 }
 
-/// The files that a gateway has its certificate from.
-fn write_certificate(certificate: &Path, key: &Path) -> Result<()> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    fs::write(certificate, made.cert.pem())?;
-    Ok(fs::write(key, made.signing_key.serialize_pem())?)
-}
-
 /// The certificate that a newcomer is shown.
 async fn served(server: SocketAddr) -> Result<Vec<u8>> {
     let socket = pages::connect(server, &[b"http/1.1"]).await?;
@@ -293,14 +284,9 @@ async fn served(server: SocketAddr) -> Result<Vec<u8>> {
 
 #[tokio::test]
 async fn certificates_are_replaced_again_and_again_and_nobody_drops() -> Result<()> {
-    let mut files = None;
-    let gateway = gateway_with(|config| {
-        if let tls::Config::Files { certificate, key } = &config.tls {
-            files = Some((certificate.clone(), key.clone()));
-        }
-    })
-    .await?;
-    let (certificate, key) = files.context("no files")?;
+    let folder = tempfile::tempdir()?;
+    let files = CertificateFiles::make(folder.path())?;
+    let gateway = gateway_with(|config| config.tls = files.config()).await?;
     let _publisher = Publisher::start(gateway.rtmp, STREAM, live()?).await?;
     let viewers = watch(&gateway, 200).await?;
     let first = served(gateway.unified).await?;
@@ -308,7 +294,7 @@ async fn certificates_are_replaced_again_and_again_and_nobody_drops() -> Result<
         let mut each = interval(Duration::from_secs(1));
         loop {
             each.tick().await;
-            if let Err(error) = write_certificate(&certificate, &key) {
+            if let Err(error) = files.replace() {
                 return error;
             }
         }

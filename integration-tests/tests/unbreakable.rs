@@ -5,12 +5,12 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use headwater::media::Track;
+use integration_tests::certificate::CertificateFiles;
 use integration_tests::clip::{Clip, Live, Stamps};
 use integration_tests::ffmpeg::{Ffmpeg, demo_clip};
 use integration_tests::operator::{ask, figures_when};
@@ -166,19 +166,16 @@ async fn without_room_for_files_its_certificate_is_in_memory() -> Result<()> {
 #[tokio::test]
 async fn a_certificate_that_a_full_disk_has_cut_off_is_not_taken() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    fs::write(&certificate, made.cert.pem())?;
-    fs::write(&key, made.signing_key.serialize_pem())?;
-    let set = |key: &str, file: &Path| format!("tls.{key}={}", file.display());
+    let files = CertificateFiles::make(folder.path())?;
     let mut gateway = GatewayProcess::start_with(&built_gateway().await?, folder.path(), |command| {
-        command.args(["--set", &set("certificate", &certificate), "--set", &set("key", &key)]).stderr(Stdio::piped());
+        let [certificate, key] = files.settings();
+        command.args(["--set", &certificate, "--set", &key]).stderr(Stdio::piped());
     })
     .await?;
     let mut log = log(&mut gateway)?;
     let _publisher = publish(gateway.rtmp).await?;
     let mut viewer = Recorder::play(gateway.websocket, Transport::Wss, "live/x").await?;
-    fs::write(&certificate, "")?;
+    fs::write(&files.certificate, "")?;
     says(&mut log, "the one before stays in use").await?;
     sees_more(&mut viewer).await?;
     sees_more(&mut Recorder::play(gateway.quic, Transport::Quic, "live/x").await?).await

@@ -38,6 +38,8 @@ const GRACE: Duration = Duration::from_secs(1);
 struct Tally {
     window: Cell<Option<(Duration, Duration)>>,
     joined: Cell<usize>,
+    /// Nobody publishes: whoever is let in has joined.
+    idle: bool,
     received: Cell<u64>,
     bytes: Cell<u64>,
     delay_us: RefCell<Histogram<u64>>,
@@ -76,17 +78,24 @@ struct CatchingUp {
     first_key: Option<FirstKey>,
 }
 
-/// Joins `count` viewers, says `ready` on standard output, reads the window (its start and end, ns of the monotonic clock; then
+/// Joins `count` viewers, who have joined when they see a key frame, or at once where nobody publishes (`idle`), says `ready` on standard output, reads the window (its start and end, ns of the monotonic clock; then
 /// those of the stall, if the first `stalled` viewers are to stop reading) from standard input, and says what was seen of it, a
 /// line of JSON. The viewers go on until standard input ends.
 ///
 /// # Errors
 /// When a viewer can't join or loses its connection.
-pub async fn watch(subject: Subject, server: SocketAddr, stream: &str, count: usize, stalled: usize) -> Result<()> {
+pub async fn watch(
+    subject: Subject,
+    server: SocketAddr,
+    stream: &str,
+    (count, stalled): (usize, usize),
+    idle: bool,
+) -> Result<()> {
     let histogram = || Histogram::new_with_bounds(1, 60_000_000, 3).map(RefCell::new);
     let tally = Rc::new(Tally {
         window: Cell::new(None),
         joined: Cell::new(0),
+        idle,
         received: Cell::new(0),
         bytes: Cell::new(0),
         delay_us: histogram()?,
@@ -99,10 +108,14 @@ pub async fn watch(subject: Subject, server: SocketAddr, stream: &str, count: us
     // Of the others the path or the port says it.
     let query = match subject {
         Subject::Gateway(Transport::WebTransport, _) | Subject::Gateway(_, Format::Raw) => "",
-        Subject::Gateway(_, Format::Fmp4) => "?format=fmp4",
+        Subject::Gateway(_, Format::Fmp4) => "format=fmp4",
         Subject::Flowless(_) | Subject::Rival(_) | Subject::Baseline(_) => "",
     };
-    let stream = format!("{stream}{query}");
+    let stream = match (stream.contains('?'), query) {
+        (_, "") => stream.to_owned(),
+        (true, query) => format!("{stream}&{query}"),
+        (false, query) => format!("{stream}?{query}"),
+    };
     let local = LocalSet::new();
     let mut viewers = JoinSet::new();
     let watched = async {
@@ -162,6 +175,12 @@ impl Way {
 }
 
 impl Tally {
+    fn admitted(&self) {
+        if self.idle {
+            self.joined.update(|joined| joined + 1);
+        }
+    }
+
     fn watched(&self) -> Watched {
         let milliseconds =
             |histogram: &RefCell<Histogram<u64>>, quantile| histogram.borrow().value_at_quantile(quantile) as f64 / 1e3;
@@ -222,6 +241,7 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
     match way {
         Way::Gateway(dialer) => {
             let mut viewer = Viewer::play_by(&dialer, server, &stream).await?;
+            shared.admitted();
             loop {
                 stand_still(stalls, &shared).await;
                 match viewer.next().await? {
@@ -234,6 +254,7 @@ async fn viewer(way: Way, server: SocketAddr, stream: String, stalls: Option<usi
         }
         Way::Flowless(dialect) => {
             let mut viewer = tlv::Viewer::play(server, dialect, &stream).await?;
+            shared.admitted();
             loop {
                 stand_still(stalls, &shared).await;
                 arrivals(&[viewer.next().await?], &mut count)?;

@@ -10,22 +10,19 @@
 
 mod peers;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
+use integration_tests::certificate::CertificateFiles;
 use integration_tests::operator::{ask, get};
-use integration_tests::pages;
 use integration_tests::process::{GatewayProcess, built_gateway};
 use integration_tests::transport::Transport;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
@@ -94,8 +91,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         Some(binary) => binary.clone(),
         None => built_gateway().await?,
     };
-    let files = Files { certificate: folder.path().join("certificate.pem"), key: folder.path().join("key.pem") };
-    files.replace()?;
+    let files = CertificateFiles::make(folder.path())?;
     let gateway = GatewayProcess::start_with(&binary, folder.path(), |command| {
         for setting in SILENCE.map(str::to_owned).into_iter().chain(files.settings()) {
             command.args(["--set", &setting]);
@@ -145,7 +141,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         }
         if Instant::now() >= reload {
             reload += Duration::from_secs(arguments.reload_seconds);
-            files.is_served(gateway.unified).await?;
+            files.are_served(gateway.unified).await?;
             files.replace()?;
             gateway.process.hang_up()?;
             let _ = ask(gateway.admin, "POST", "/api/v1/reload").await?;
@@ -186,34 +182,6 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         broken.push("it does not end in order".into());
     }
     Ok(broken)
-}
-
-/// The gateway's certificate.
-struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-impl Files {
-    fn replace(&self) -> Result<()> {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        fs::write(&self.certificate, made.cert.pem())?;
-        Ok(fs::write(&self.key, made.signing_key.serialize_pem())?)
-    }
-
-    fn settings(&self) -> [String; 2] {
-        let set = |key: &str, file: &Path| format!("tls.{key}={}", file.display());
-        [set("certificate", &self.certificate), set("key", &self.key)]
-    }
-
-    /// Whether newcomers are shown the one that is there.
-    async fn is_served(&self, server: SocketAddr) -> Result<()> {
-        let socket = pages::connect(server, &[b"http/1.1"]).await?;
-        let shown = socket.get_ref().1.peer_certificates().and_then(<[_]>::first).context("no certificate")?;
-        let written = CertificateDer::from_pem_file(&self.certificate)?;
-        ensure!(*shown == written, "the certificate was not replaced");
-        Ok(())
-    }
 }
 
 /// How much runs in the gateway.

@@ -30,8 +30,21 @@
 //!     --against nginx-rtmp,node-media-server,node-media-server-wss --transports ws,wss --viewers 50,200 --json FILE
 //! ```
 //!
+//! Beside a crowd of another application, and beside one that a raw TCP server has, which shows what the machine allows; beside
+//! somebody who guesses tokens; under certificates that are replaced:
+//!
+//! ```text
+//! cargo run --release -p integration-tests --bin fanout -- \
+//!     --baselines none --transports ws --viewers 5 --beside none,tcp:500,ws:500,guesses:10000 --seconds 20
+//! cargo run --release -p integration-tests --bin fanout -- \
+//!     --baselines none --transports ws,wss,quic,wt --viewers 200 --beside certificates:10 --seconds 180
+//! ```
+//!
 //! Raw TCP and raw rustls servers that only send are measured in the same run. They keep nothing for viewers that join, so
 //! their time to the first key frame is the stream's business.
+
+mod beside;
+mod guesses;
 
 use std::fs::File;
 use std::io::Write;
@@ -56,11 +69,16 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 use tokio::time::sleep;
 
+use self::beside::{Beside, Going};
+
 const STREAM: &str = "live/fanout";
 /// Before memory without viewers is read: until the server keeps as much of the stream as it ever will.
 const FILL: Duration = Duration::from_secs(5);
 /// Between the last viewer's joining and the window.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// Connections that a gateway may have beside its viewers'.
+const ROOM: usize = 2000;
 
 /// Between two looks at the memory during a stall.
 const RSS_EVERY: Duration = Duration::from_millis(250);
@@ -95,6 +113,13 @@ struct Arguments {
     /// Let the viewers vanish without a word at the end, and read its memory so long after. 0: they leave.
     #[arg(long, default_value_t = 0)]
     vanish_seconds: u64,
+    /// What else goes on: none, a crowd of another application (ws:500), or of another server (tcp:500), guesses:PER_SECOND,
+    /// certificates:SECONDS between two; each is measured, with the gateway alone.
+    #[arg(long, value_delimiter = ',', default_value = "none")]
+    beside: Vec<Beside>,
+    /// Let nobody publish: what viewers cost that wait.
+    #[arg(long, conflicts_with = "beside")]
+    idle: bool,
     /// Where to write the results, one JSON object a line.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -110,7 +135,17 @@ struct Arguments {
 #[command(hide = true)]
 enum Role {
     #[command(hide = true)]
-    Viewers { subject: Subject, server: SocketAddr, count: usize, stalled: usize },
+    Viewers {
+        subject: Subject,
+        server: SocketAddr,
+        stream: String,
+        count: usize,
+        stalled: usize,
+        #[arg(long)]
+        idle: bool,
+    },
+    #[command(hide = true)]
+    Guesses { server: SocketAddr, per_second: u32 },
     #[command(hide = true)]
     Baseline { baseline: Baseline },
 }
@@ -123,6 +158,12 @@ struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     segment_frames: Option<usize>,
     viewers: usize,
+    /// What else went on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<String>,
+    /// Guesses that were refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guesses_per_second: Option<f64>,
     /// Bytes of messages that a viewer gets.
     kbit_per_viewer_second: f64,
     cpu_ms_per_viewer_second: f64,
@@ -185,6 +226,8 @@ struct Plan {
     stalled: usize,
     stall: Duration,
     vanish: Option<Duration>,
+    beside: Beside,
+    is_idle: bool,
 }
 
 fn baseline_or_none(text: &str) -> Result<Option<Baseline>, String> {
@@ -203,9 +246,10 @@ fn of_gateway(text: &str) -> Result<Subject, String> {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.role {
-        Some(Role::Viewers { subject, server, count, stalled }) => {
-            viewers::watch(subject, server, STREAM, count, stalled).await
+        Some(Role::Viewers { subject, server, stream, count, stalled, idle }) => {
+            viewers::watch(subject, server, &stream, (count, stalled), idle).await
         }
+        Some(Role::Guesses { server, per_second }) => guesses::guess(server, per_second).await,
         Some(Role::Baseline { baseline }) => {
             baseline::serve(baseline, |publisher, viewers| println!("{publisher} {viewers}"))
         }
@@ -233,8 +277,11 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
             Some(Format::Fmp4) => arguments.segment_frames.iter().copied().map(Some).collect(),
             Some(Format::Raw) | None => vec![None],
         };
+        let is_gateway = subject.format().is_some();
+        let beside = if is_gateway { &arguments.beside[..] } else { &[Beside::Nothing] };
         let cases = segment_frames.into_iter().flat_map(|frames| arguments.viewers.iter().map(move |&n| (frames, n)));
-        for (segment_frames, viewers) in cases {
+        let cases = cases.flat_map(|(frames, n)| beside.iter().map(move |&beside| (frames, n, beside)));
+        for (segment_frames, viewers, beside) in cases {
             let is_baseline = matches!(subject, Subject::Baseline(_));
             let plan = Plan {
                 subject,
@@ -245,6 +292,8 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
                 stall: Duration::from_secs(arguments.stall_seconds),
                 vanish: (!is_baseline && arguments.vanish_seconds > 0)
                     .then(|| Duration::from_secs(arguments.vanish_seconds)),
+                beside,
+                is_idle: is_gateway && arguments.idle,
             };
             let measured = measure(&gateway, plan).await.with_context(|| format!("{subject}, {viewers} viewers"))?;
             let Measured { outcome, stall, vanish } = measured;
@@ -260,6 +309,10 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
                 outcome.frames_lost,
                 outcome.join_ms_p50,
             );
+            if let Some(beside) = &outcome.beside {
+                let refused = outcome.guesses_per_second.map(|count| format!(", {count:.0} guesses a second refused"));
+                println!("  beside {beside}{}", refused.unwrap_or_default());
+            }
             if let Some(json) = &mut json {
                 writeln!(json, "{}", serde_json::to_string(&outcome)?)?;
             }
@@ -320,51 +373,67 @@ async fn measure(gateway: &Path, plan: Plan) -> Result<Measured> {
     ensure!(plan.stalled == 0 || plan.length > plan.stall, "a stall needs time before and after it");
     let live = Live::new(Clip::heavy()?, Stamps::All, 0);
     if let Subject::Baseline(_) = plan.subject {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["baseline", &plan.subject.to_string()]).stdout(Stdio::piped());
-        let mut process = Process::start(&mut command)?;
-        let line = lines(&mut process)?.next_line().await?.context("the baseline says no addresses")?;
-        let (ingest, server) = line.split_once(' ').context("the baseline's addresses")?;
-        let publisher = baseline::Publisher::start(ingest.parse()?, live).await?;
-        let outcome = watch(&process, server.parse()?, plan, &publisher.log).await?;
+        let (process, ingest, server) = start_baseline(plan.subject).await?;
+        let publisher = baseline::Publisher::start(ingest, live).await?;
+        let outcome = watch(&process, server, plan, &publisher.log, &mut Going::Nothing).await?;
         publisher.stop().await?;
         return Ok(outcome);
     }
     if let Subject::Rival(rival) = plan.subject {
         let rival = rival.start().await?;
         let publisher = Publisher::start(rival.ingest, STREAM, live).await?;
-        let outcome = watch(&rival.process, rival.viewers, plan, &publisher.log()).await?;
+        let outcome = watch(&rival.process, rival.viewers, plan, &publisher.log(), &mut Going::Nothing).await?;
         publisher.stop().await?;
         return Ok(outcome);
     }
     let folder = std::env::temp_dir().join(format!("headwater-fanout-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
+    let settings = plan.beside.settings(&folder)?;
     let gateway = GatewayProcess::start_with(gateway, &folder, |command| {
+        let room = format!("limits.connections={}", plan.viewers + plan.beside.viewers() + ROOM);
+        for setting in settings.iter().chain([&room]) {
+            command.args(["--set", setting]);
+        }
         if let Some(frames) = plan.segment_frames {
             command.args(["--set", &format!("delivery.segment_frames={frames}")]);
         }
     });
     let gateway = gateway.await?;
-    let address = match plan.subject {
-        Subject::Gateway(Transport::WebTransport, Format::Fmp4) => gateway.webtransport_fmp4,
-        Subject::Gateway(transport, _) => gateway.address(transport),
-        Subject::Flowless(_) | Subject::Rival(_) | Subject::Baseline(_) => gateway.websocket,
+    let address = viewers_address(&gateway, plan.subject);
+    let outcome = if plan.is_idle {
+        watch(&gateway.process, address, plan, &live.log(), &mut Going::Nothing).await?
+    } else {
+        let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
+        let mut going = plan.beside.start(&gateway, &folder).await?;
+        let outcome = watch(&gateway.process, address, plan, &publisher.log(), &mut going).await?;
+        drop(going);
+        publisher.stop().await?;
+        outcome
     };
-    let publisher = Publisher::start(gateway.rtmp, STREAM, live).await?;
-    let outcome = watch(&gateway.process, address, plan, &publisher.log()).await?;
-    publisher.stop().await?;
     gateway.process.terminate().await?;
     std::fs::remove_dir_all(&folder)?;
     Ok(outcome)
 }
 
 /// Lets the viewers' process watch a server that has its publisher already.
-async fn watch(server: &Process, address: SocketAddr, plan: Plan, log: &SentLog) -> Result<Measured> {
+async fn watch(
+    server: &Process,
+    address: SocketAddr,
+    plan: Plan,
+    log: &SentLog,
+    going: &mut Going,
+) -> Result<Measured> {
     let Plan { subject, segment_frames, viewers, length, stalled, .. } = plan;
     sleep(FILL).await;
     let empty_rss = server.rss_kb()?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["viewers", &subject.to_string(), &address.to_string(), &viewers.to_string(), &stalled.to_string()]);
+    let mut command = Command::new(this_program()?);
+    let stream =
+        [Some(STREAM.to_owned()), plan.beside.credential()].into_iter().flatten().collect::<Vec<_>>().join("?");
+    let counts = [viewers.to_string(), stalled.to_string()];
+    command.args(["viewers", &subject.to_string(), &address.to_string(), &stream]).args(counts);
+    if plan.is_idle {
+        command.arg("--idle");
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = Process::start(&mut command)?;
     let mut output = lines(&mut process)?;
@@ -380,6 +449,7 @@ async fn watch(server: &Process, address: SocketAddr, plan: Plan, log: &SentLog)
     input.write_all(format!("{}\n", times.join(" ")).as_bytes()).await?;
     sleep(start.saturating_sub(monotonic())).await;
     let (cpu_at_start, measured_from) = (server.cpu()?, monotonic());
+    going.check().await?;
     let rss_kb_grown = match stall {
         Some(stall) => growth(server, stall).await?,
         None => 0,
@@ -387,6 +457,7 @@ async fn watch(server: &Process, address: SocketAddr, plan: Plan, log: &SentLog)
     sleep(end.saturating_sub(monotonic())).await;
     let (cpu_at_end, measured_to) = (server.cpu()?, monotonic());
     let rss = server.rss_kb()?;
+    let refused = going.check().await?;
 
     let line = output.next_line().await?.context("the viewers say nothing")?;
     let watched: Watched = serde_json::from_str(&line)?;
@@ -421,11 +492,14 @@ async fn watch(server: &Process, address: SocketAddr, plan: Plan, log: &SentLog)
         transport: subject.to_string(),
         segment_frames,
         viewers,
+        beside: (plan.beside != Beside::Nothing).then(|| plan.beside.to_string()),
+        guesses_per_second: matches!(plan.beside, Beside::Guesses(_))
+            .then(|| refused as f64 / (measured_to - measured_from).as_secs_f64()),
         kbit_per_viewer_second: watched.bytes_received as f64 * 8.0
             / 1e3
             / length.as_secs_f64()
             / (viewers - stalled) as f64,
-        cpu_ms_per_viewer_second: cpu * 1e3 / viewers as f64,
+        cpu_ms_per_viewer_second: cpu * 1e3 / (viewers + plan.beside.viewers()) as f64,
         rss_kb_per_viewer: (rss as f64 - empty_rss as f64) / viewers as f64,
         delay_ms_p50: watched.delay_ms_p50,
         delay_ms_p99: watched.delay_ms_p99,
@@ -465,4 +539,29 @@ async fn growth(server: &Process, stall: Stall) -> Result<i64> {
 
 fn lines(process: &mut Process) -> Result<Lines<BufReader<ChildStdout>>> {
     Ok(BufReader::new(process.child.stdout.take().context("piped")?).lines())
+}
+
+/// For the parts that are processes of their own.
+fn this_program() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?)
+}
+
+/// A server that only sends, with its publisher's and its viewers' address.
+async fn start_baseline(subject: Subject) -> Result<(Process, SocketAddr, SocketAddr)> {
+    let mut command = Command::new(this_program()?);
+    command.args(["baseline", &subject.to_string()]).stdout(Stdio::piped());
+    let mut process = Process::start(&mut command)?;
+    let line = lines(&mut process)?.next_line().await?.context("the baseline says no addresses")?;
+    let (ingest, server) = line.split_once(' ').context("the baseline's addresses")?;
+    let (ingest, server) = (ingest.parse()?, server.parse()?);
+    Ok((process, ingest, server))
+}
+
+/// Where viewers go.
+fn viewers_address(gateway: &GatewayProcess, subject: Subject) -> SocketAddr {
+    match subject {
+        Subject::Gateway(Transport::WebTransport, Format::Fmp4) => gateway.webtransport_fmp4,
+        Subject::Gateway(transport, _) => gateway.address(transport),
+        Subject::Flowless(_) | Subject::Rival(_) | Subject::Baseline(_) => gateway.websocket,
+    }
 }
