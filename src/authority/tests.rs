@@ -58,6 +58,13 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+/// Somebody who views by this token.
+fn view(authority: &Authority, token: Secret) -> (Visitor, Leash, Grant) {
+    let (visitor, leash) = visit(authority);
+    let grant = now(ask(&visitor, Some(token))).unwrap().unwrap();
+    (visitor, leash, grant)
+}
+
 fn visit(authority: &Authority) -> (Visitor, Leash) {
     authority.visit(peer(), Entrance::Quic, None, at(0))
 }
@@ -125,8 +132,7 @@ fn all_viewers_of_a_stream_are_kicked_together() {
 #[test]
 fn an_expired_token_cuts_what_it_has_granted() {
     let authority = authority(&closed());
-    let (visitor, mut leash) = visit(&authority);
-    let _grant = now(ask(&visitor, Some(token("a", 100)))).unwrap().unwrap();
+    let (_visitor, mut leash, _grant) = view(&authority, token("a", 100));
     authority.sweep(0, SWEEP, at(0));
     authority.sweep(0, seconds(99), at(99));
     assert_eq!(now(&mut leash), None);
@@ -137,10 +143,8 @@ fn an_expired_token_cuts_what_it_has_granted() {
 #[test]
 fn a_clock_that_is_set_neither_ends_a_session_nor_makes_it_longer() {
     let authority = authority(&closed());
-    let (visitor, mut leash) = visit(&authority);
-    let (publisher, mut open) = visit(&authority);
-    let _grant = now(ask(&visitor, Some(token("a", 100)))).unwrap().unwrap();
-    let _open = now(ask(&publisher, Some(token("b", 1_000_000)))).unwrap().unwrap();
+    let (_visitor, mut leash, _grant) = view(&authority, token("a", 100));
+    let (_other, mut open, _open) = view(&authority, token("b", 1_000_000));
     authority.sweep(0, SWEEP, at(0));
     for day in [at(3600), UNIX_EPOCH - seconds(3600), at(60)] {
         authority.sweep(0, seconds(25), day);
@@ -154,10 +158,8 @@ fn a_clock_that_is_set_neither_ends_a_session_nor_makes_it_longer() {
 #[test]
 fn a_revoked_token_cuts_and_grants_no_more() {
     let authority = authority(&closed());
-    let (visitor, mut leash) = visit(&authority);
-    let (other, mut other_leash) = visit(&authority);
-    let _grant = now(ask(&visitor, Some(token("a", 100)))).unwrap().unwrap();
-    let _other = now(ask(&other, Some(token("b", 100)))).unwrap().unwrap();
+    let (_visitor, mut leash, _grant) = view(&authority, token("a", 100));
+    let (other, mut other_leash, _other) = view(&authority, token("b", 100));
     assert_eq!(authority.revoke("a"), 1);
     assert_eq!(now(&mut leash), Some(Cut::Revoked));
     assert_eq!(now(&mut other_leash), None);

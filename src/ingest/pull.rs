@@ -28,6 +28,7 @@ use crate::broadcast::{Intake, Publisher, Registry, StreamPath, Taken};
 use crate::clock::Clock;
 use crate::wire::amf0::Value;
 use crate::wire::tc::Command;
+use crate::wire::url::host_and_port;
 
 /// The port of an address that names none.
 const PORT: u16 = 1935;
@@ -79,12 +80,8 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         let (server, path) = text.strip_prefix("rtmp://").and_then(|rest| rest.split_once('/')).ok_or(InvalidOrigin)?;
         let (app, name) = path.rsplit_once('/').ok_or(InvalidOrigin)?;
-        let (host, port) = match server.rsplit_once(':') {
-            // The colons of an IPv6 address are inside its brackets.
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| InvalidOrigin)?),
-            _ => (server, PORT),
-        };
-        if [host, app, name].contains(&"") {
+        let (host, port) = host_and_port(server, PORT).ok_or(InvalidOrigin)?;
+        if [app, name].contains(&"") {
             return Err(InvalidOrigin);
         }
         Ok(Self { host: host.into(), port, app: app.into(), name: name.into() })

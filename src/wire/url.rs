@@ -1,8 +1,9 @@
-//! Addresses of HTTP servers, as a configuration names them.
+//! Addresses of servers, as a configuration names them.
 //!
 //! | what | where |
 //! |---|---|
 //! | `http`, `https`, their ports | RFC 9110 §4.2 |
+//! | `host:port` | RFC 3986 §3.2 |
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,14 +45,10 @@ impl FromStr for Url {
             _ => return Err(InvalidUrl),
         };
         let authority = uri.authority().ok_or(InvalidUrl)?.as_str();
-        let host = uri.host().ok_or(InvalidUrl)?.trim_matches(['[', ']']);
-        let port = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address are inside its brackets.
-            Some((_, port)) if !port.ends_with(']') => port.parse().map_err(|_| InvalidUrl)?,
-            _ => port,
-        };
+        let (host, port) = host_and_port(authority, port).ok_or(InvalidUrl)?;
+        let host = host.trim_matches(['[', ']']);
         // What is behind # is dropped without a word otherwise.
-        if host.is_empty() || port == 0 || authority.contains('@') || text.contains('#') {
+        if authority.contains('@') || text.contains('#') {
             return Err(InvalidUrl);
         }
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -59,6 +56,16 @@ impl FromStr for Url {
         let (host, authority, target) = (host.to_owned(), authority.to_owned(), format!("{path}{query}"));
         Ok(Self { text: text.to_owned(), is_https, host, port, authority, target })
     }
+}
+
+/// The two parts of `host:port`, or of a host alone; an IPv6 address stays in its brackets.
+pub fn host_and_port(text: &str, default: u16) -> Option<(&str, u16)> {
+    let (host, port) = match text.rsplit_once(':') {
+        // The colons of an IPv6 address are inside its brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+        _ => (text, default),
+    };
+    (!host.is_empty() && port != 0).then_some((host, port))
 }
 
 impl TryFrom<String> for Url {
