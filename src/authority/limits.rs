@@ -104,8 +104,8 @@ pub struct Address {
     pub connections: Option<usize>,
     /// Connections begun in a second, ten times as many at once. Default none, as above.
     pub connections_per_second: Option<u32>,
-    /// Refused credentials in a minute, from which on connections are refused. Default 600: no office mistypes that often, and
-    /// whoever guesses does not come far.
+    /// Refused credentials in a minute, from which on connections and credentials are refused, whatever they are. Default 600: no
+    /// office mistypes that often, and whoever guesses does not come far.
     pub denials_per_minute: Option<u32>,
 }
 
@@ -228,8 +228,7 @@ impl Counts {
         }
         let caller = self.addresses.entry(group).or_insert_with(|| Caller::new(limits, now));
         caller.refresh(limits, now);
-        let is_guessing = limits.denials_per_minute.is_some_and(|most| caller.denials >= f64::from(most));
-        if is_reached(limits.connections, caller.connections) || is_guessing {
+        if is_reached(limits.connections, caller.connections) || caller.is_guessing(limits) {
             return false;
         }
         if limits.connections_per_second.is_some() {
@@ -249,12 +248,20 @@ impl Counts {
         }
     }
 
-    /// Takes in that a credential was refused.
+    /// Takes in that a credential was refused. Beyond what is bearable nothing more is counted: it is forgiven as soon.
     pub(super) fn denied(&mut self, limits: &Address, address: IpAddr, now: SystemTime) {
         if let Some(caller) = self.addresses.get_mut(&group(address)) {
             caller.refresh(limits, now);
-            caller.denials += 1.0;
+            caller.denials += f64::from(u8::from(!caller.is_guessing(limits)));
         }
+    }
+
+    /// Whether so many credentials of `address` were refused that no other is looked at: one connection may bring any number.
+    pub(super) fn is_guessing(&mut self, limits: &Address, address: IpAddr, now: SystemTime) -> bool {
+        self.addresses.get_mut(&group(address)).is_some_and(|caller| {
+            caller.refresh(limits, now);
+            caller.is_guessing(limits)
+        })
     }
 
     /// Measures what went out in `elapsed`, and forgets addresses about which there is nothing to remember.
@@ -320,6 +327,10 @@ impl Caller {
         self.allowance = (self.allowance + per_second * seconds).min(burst(limits));
         let forgiven = f64::from(limits.denials_per_minute.unwrap_or_default()) / 60.0;
         self.denials = (self.denials - forgiven * seconds).max(0.0);
+    }
+
+    fn is_guessing(&self, limits: &Address) -> bool {
+        limits.denials_per_minute.is_some_and(|most| self.denials >= f64::from(most))
     }
 
     fn is_fresh(&self, limits: &Address) -> bool {
@@ -485,8 +496,10 @@ mod tests {
         let limits = Address { denials_per_minute: Some(60), ..Address::default() };
         let mut counts = Counts::default();
         assert!(counts.arrive(&limits, HERE, at(0)));
-        (0..60).for_each(|_| counts.denied(&limits, HERE, at(0)));
+        (0..1000).for_each(|_| counts.denied(&limits, HERE, at(0)));
+        assert!(counts.is_guessing(&limits, HERE, at(0)));
         assert!(!counts.arrive(&limits, HERE, at(0)));
+        assert!(!counts.is_guessing(&limits, HERE, at(2)));
         assert!(counts.arrive(&limits, HERE, at(2)));
     }
 

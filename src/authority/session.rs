@@ -378,8 +378,13 @@ impl Authority {
     }
 
     fn decision(&self, claim: &Claim<'_>, now: SystemTime) -> Decision {
+        let rules = self.rules();
+        let is_guessing = || self.table().counts.is_guessing(&rules.limits.address, claim.address, now);
+        if claim.credential.is_some() && !rules.policy.is_open(claim.action) && is_guessing() {
+            return Decision::Denied(Denial::Wrong);
+        }
         let is_revoked = |name: &str| self.table().revoked.contains(name);
-        self.rules().policy.decide(claim, &is_revoked, now)
+        rules.policy.decide(claim, &is_revoked, now)
     }
 
     fn cut(&self, why: Cut, which: impl Fn(SessionId, &Session) -> bool) -> usize {

@@ -130,6 +130,22 @@ fn all_viewers_of_a_stream_are_kicked_together() {
 }
 
 #[test]
+fn whoever_guesses_over_one_connection_is_not_listened_to_for_a_while() {
+    let authority = Authority::new(&closed(), Limits::default()).unwrap();
+    let _arrival = authority.arrive(peer().ip(), at(0)).unwrap();
+    let (visitor, _leash) = visit(&authority);
+    for number in 0..600 {
+        let guess = Secret::new(format!("guess-{number}"));
+        assert_eq!(now(ask(&visitor, Some(guess))).unwrap().unwrap_err(), Denial::Wrong);
+    }
+    assert_eq!(now(ask(&visitor, Some(token("a", 1000)))).unwrap().unwrap_err(), Denial::Wrong);
+    let credential = token("a", 1000);
+    let claim = Claim { action: Action::View, path: "live/film", address: peer().ip(), credential: Some(&credential) };
+    assert!(authority.decide(&claim, at(0)).is_err());
+    assert!(authority.decide(&claim, at(2)).is_ok());
+}
+
+#[test]
 fn an_expired_token_cuts_what_it_has_granted() {
     let authority = authority(&closed());
     let (_visitor, mut leash, _grant) = view(&authority, token("a", 100));
