@@ -7,7 +7,9 @@
 //! | `path` | one stream |
 //! | `address` | one address; of IPv6, one network of /64, which is what a subscriber has |
 //!
-//! Each is looked at when somebody wants in, so that those who are in keep what they have.
+//! Each is looked at when somebody wants in, so that those who are in keep what they have. A tenant whose viewers came within its
+//! bytes a second may be beyond them later, when its streams have grown: its newest viewers have to go then, since what it takes
+//! would be the other tenants'.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -31,6 +33,9 @@ const MEMORY_FOR_AWAITED: u64 = 4;
 
 /// Over which time the bytes that go out are averaged: the length of a group of pictures.
 const AVERAGED: f64 = 2.0;
+
+/// How long a tenant may take more than it may: longer than a busy scene.
+const OVERRUN: Duration = Duration::from_secs(10);
 
 /// Bounds; `null` where there is none. All but the first are looked at when somebody wants in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +89,7 @@ pub struct Tenant {
     pub publishers: Option<usize>,
     /// Streams viewed at once. Default none, as above.
     pub viewers: Option<usize>,
-    /// Bytes a second to its viewers. Default none, as above.
+    /// Bytes a second to its viewers. Its newest viewers go when they take more for 10 s. Default none, as above.
     pub egress: Option<ByteSize>,
 }
 
@@ -136,6 +141,8 @@ struct Used {
     /// What they have taken lately, bytes a second.
     measured: f64,
     seen: u64,
+    /// How long they have been taking more than they may.
+    over: Duration,
 }
 
 /// Bytes that went out.
@@ -264,19 +271,33 @@ impl Counts {
         })
     }
 
-    /// Measures what went out in `elapsed`, and forgets addresses about which there is nothing to remember.
-    pub(super) fn measure(&mut self, limits: &Address, elapsed: Duration, memory: u64, now: SystemTime) {
+    /// Measures what went out in `elapsed`, and forgets addresses about which there is nothing to remember. Gives the tenants that
+    /// have been taking more than they may for too long, each with the number of its viewers that have to go.
+    pub(super) fn measure(
+        &mut self,
+        limits: &Limits,
+        elapsed: Duration,
+        memory: u64,
+        now: SystemTime,
+    ) -> Vec<(Arc<str>, usize)> {
         self.memory = memory;
-        let mut total = 0.0;
-        for used in self.tenants.values_mut() {
+        let (mut total, mut overrun) = (0.0, Vec::new());
+        for (tenant, used) in &mut self.tenants {
             used.measure(elapsed);
             total += used.measured;
+            if let Some(most) = limits.tenant.egress
+                && let too_many @ 1.. = used.overrun(most, elapsed)
+            {
+                overrun.push((Arc::clone(tenant), too_many));
+            }
         }
         self.node.measured = total;
+        let limits = &limits.address;
         self.addresses.retain(|_, caller| {
             caller.refresh(limits, now);
             caller.connections > 0 || !caller.is_fresh(limits)
         });
+        overrun
     }
 }
 
@@ -311,6 +332,18 @@ impl Used {
         let rate = (total - self.seen) as f64 / seconds;
         self.seen = total;
         self.measured += (rate - self.measured) * (seconds / AVERAGED).min(1.0);
+    }
+
+    /// How many viewers have to go for the others to find room in `most`; none before they have been over it for [`OVERRUN`].
+    fn overrun(&mut self, most: ByteSize, elapsed: Duration) -> usize {
+        let share = most.as_u64() as f64 / self.measured;
+        self.over = if share < 1.0 { self.over + elapsed } else { Duration::ZERO };
+        if self.over < OVERRUN {
+            return 0;
+        }
+        // What that comes to is seen later.
+        self.over = Duration::ZERO;
+        self.viewers - (self.viewers as f64 * share) as usize
     }
 }
 
@@ -361,7 +394,7 @@ where
 }
 
 /// The application's name up to its first `/`.
-fn tenant(path: &str) -> &str {
+pub(super) fn tenant(path: &str) -> &str {
     path.split('/').next().unwrap_or_default()
 }
 
@@ -435,13 +468,34 @@ mod tests {
         let meter = counts.take(&limits, Action::View, &"a/x".into(), 10).unwrap();
         for second in 1..10 {
             meter.add(2000);
-            counts.measure(&limits.address, Duration::from_secs(1), 0, at(second));
+            counts.measure(&limits, Duration::from_secs(1), 0, at(second));
         }
         assert!(!view(&mut counts, &limits, "b/x", 10));
         for second in 10..30 {
-            counts.measure(&limits.address, Duration::from_secs(1), 0, at(second));
+            counts.measure(&limits, Duration::from_secs(1), 0, at(second));
         }
         assert!(view(&mut counts, &limits, "b/x", 10));
+    }
+
+    #[test]
+    fn a_tenant_that_has_grown_loses_as_many_viewers_as_it_has_too_many() {
+        let mut limits = Limits::default();
+        limits.tenant.egress = Some(ByteSize(1000));
+        let mut counts = Counts::default();
+        let meters: Vec<_> = (0..8).map(|_| counts.take(&limits, Action::View, &"a/x".into(), 100).unwrap()).collect();
+        let other = counts.take(&limits, Action::View, &"b/x".into(), 100).unwrap();
+        let mut second = 0;
+        let mut take = |bytes| {
+            second += 1;
+            meters.iter().for_each(|meter| meter.add(bytes));
+            other.add(900);
+            counts.measure(&limits, Duration::from_secs(1), 0, at(second))
+        };
+        // A busy scene.
+        assert!((0..3).all(|_| take(1000).is_empty()));
+        assert!((0..20).all(|_| take(100).is_empty()));
+        let overrun: Vec<_> = (0..10).flat_map(|_| take(250)).collect();
+        assert_eq!(overrun, [("a".into(), 4)]);
     }
 
     #[test]
@@ -450,7 +504,7 @@ mod tests {
         limits.node.memory = Some(ByteSize(1000));
         let mut counts = Counts::default();
         assert!(view(&mut counts, &limits, "a/x", 0));
-        counts.measure(&limits.address, Duration::from_secs(1), 1000, at(1));
+        counts.measure(&limits, Duration::from_secs(1), 1000, at(1));
         assert!(!view(&mut counts, &limits, "a/x", 0));
         assert!(counts.take(&limits, Action::Publish, &"a/y".into(), 0).is_err());
     }
@@ -461,10 +515,10 @@ mod tests {
         limits.node.memory = Some(ByteSize(1000));
         let mut counts = Counts::default();
         assert!(view(&mut counts, &limits, "a/x", 0));
-        counts.measure(&limits.address, Duration::from_secs(1), 1249, at(1));
+        counts.measure(&limits, Duration::from_secs(1), 1249, at(1));
         assert!(counts.take(&limits, Action::Publish, &"a/x".into(), 0).is_ok());
         assert!(counts.take(&limits, Action::Publish, &"a/y".into(), 0).is_err());
-        counts.measure(&limits.address, Duration::from_secs(1), 1250, at(1));
+        counts.measure(&limits, Duration::from_secs(1), 1250, at(1));
         assert!(counts.take(&limits, Action::Publish, &"a/x".into(), 0).is_err());
     }
 
@@ -505,9 +559,10 @@ mod tests {
 
     #[test]
     fn nothing_is_remembered_of_who_is_gone() {
-        let limits = Address { connections_per_second: Some(1), ..Address::default() };
+        let mut limits = Limits::default();
+        limits.address.connections_per_second = Some(1);
         let mut counts = Counts::default();
-        assert!(counts.arrive(&limits, HERE, at(0)));
+        assert!(counts.arrive(&limits.address, HERE, at(0)));
         counts.leave(HERE);
         counts.measure(&limits, Duration::from_secs(1), 0, at(0));
         assert_eq!(counts.addresses.len(), 1);

@@ -1,5 +1,6 @@
 //! Who is here, by what right, and how they are cut off.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::ask::{Asking, Grant, Wish};
 use super::config::{Config, Hook};
 use super::hook::{self, Heard, Question, Verdict};
-use super::limits::{Counts, Limits};
+use super::limits::{Counts, Limits, tenant};
 use super::policy::{Basis, Claim, Decision, Denial, Policy, PolicyError};
 use super::{Action, Secret};
 use crate::wire::url::Url;
@@ -132,6 +133,8 @@ pub enum Cut {
     Expired,
     /// It has done nothing for too long.
     Idle,
+    /// Its tenant's viewers take more than they may.
+    NoRoom,
 }
 
 /// What a session does by right.
@@ -291,12 +294,14 @@ impl Authority {
         self.cut(Cut::Revoked, |_, session| session.uses.values().any(is_it))
     }
 
-    /// Ends what has expired or is idle, and measures. To be called several times a second; `memory` is what the gateway has resident, and
+    /// Ends what has expired, is idle or is too much, and measures. To be called several times a second; `memory` is what the gateway has resident, and
     /// `elapsed` the time since the last call, whatever the time of day says.
     pub fn sweep(&self, memory: u64, elapsed: Duration, now: SystemTime) {
         let rules = self.rules();
         let mut table = self.table();
-        table.counts.measure(&rules.limits.address, elapsed, memory, now);
+        for (tenant, too_many) in table.counts.measure(&rules.limits, elapsed, memory, now) {
+            table.cut_newest(&tenant, too_many);
+        }
         for session in table.sessions.values_mut() {
             let mut is_over = false;
             for held in session.uses.values_mut() {
@@ -539,6 +544,19 @@ impl Held {
     }
 }
 
+impl Table {
+    /// Ends so many sessions that view something of the tenant's: those that came last.
+    fn cut_newest(&mut self, of: &str, count: usize) {
+        let views = |held: &Held| held.action == Action::View && tenant(&held.path) == of;
+        let viewing = self.sessions.iter_mut().filter(|(_, session)| session.uses.values().any(views));
+        let mut viewing: Vec<_> = viewing.collect();
+        viewing.sort_by_key(|(id, _)| Reverse(**id));
+        for (_, session) in viewing.into_iter().take(count) {
+            session.cut(Cut::NoRoom);
+        }
+    }
+}
+
 impl Session {
     /// Whether it was there to be cut.
     fn cut(&mut self, why: Cut) -> bool {
@@ -596,6 +614,7 @@ impl fmt::Display for Cut {
             Self::Revoked => "no longer allowed",
             Self::Expired => "the token has expired",
             Self::Idle => "nothing is played or published",
+            Self::NoRoom => "its application takes more than it may",
         })
     }
 }

@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytesize::ByteSize;
+
 use super::*;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -303,6 +305,22 @@ fn room_is_given_back_with_the_grant_and_with_the_visitor() {
     assert!(authority.check_room().is_ok());
     drop(grant);
     assert!(now(ask(&first, None)).unwrap().is_ok());
+}
+
+#[test]
+fn whoever_came_last_goes_when_its_tenant_takes_too_much() {
+    let mut limits = Limits::default();
+    limits.tenant.egress = Some(ByteSize(1000));
+    let authority = Authority::new(&Config::default(), limits).unwrap();
+    let mut viewers: Vec<_> = (0..2).map(|_| visit(&authority)).collect();
+    let grants: Vec<_> = viewers.iter().map(|(visitor, _)| now(ask(visitor, None)).unwrap().unwrap()).collect();
+    for second in 0..11 {
+        assert!(viewers.iter_mut().all(|(_, leash)| now(leash).is_none()), "second {second}");
+        grants.iter().for_each(|grant| grant.spend(800));
+        authority.sweep(0, seconds(1), at(second));
+    }
+    let cut: Vec<_> = viewers.iter_mut().map(|(_, leash)| now(leash)).collect();
+    assert_eq!(cut, [None, Some(Cut::NoRoom)]);
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(super) async fn serve<L: Link>(mut link: L, guest: Guest, context: &Context,
             reason = Some(match cut {
                 Cut::Kicked | Cut::Revoked | Cut::Expired => CloseReason::NotAllowed,
                 Cut::Idle => CloseReason::Idle,
+                Cut::NoRoom => CloseReason::TryAgainLater,
             });
         }
         End::Served(Ok(())) => debug!("viewer left"),
@@ -76,7 +77,7 @@ impl End {
             Self::Served(Err(LinkError::Failed(_))) => "lost",
             Self::Served(Err(LinkError::TimedOut)) => "silent",
             Self::Cut(Cut::Idle) => "idle",
-            Self::Cut(Cut::Kicked | Cut::Revoked | Cut::Expired) => "cut_off",
+            Self::Cut(Cut::Kicked | Cut::Revoked | Cut::Expired | Cut::NoRoom) => "cut_off",
             Self::Shutdown => "shutdown",
         }
     }
