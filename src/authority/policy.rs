@@ -280,7 +280,7 @@ impl Denial {
     }
 
     /// Whether it is what guessing comes to.
-    pub(super) fn is_guess(&self) -> bool {
+    pub fn is_guess(&self) -> bool {
         matches!(self, Self::Wrong | Self::Hook)
     }
 

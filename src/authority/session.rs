@@ -378,8 +378,20 @@ impl Authority {
     }
 
     /// Whether somebody may be told that there is such a stream: whoever may view it. What the hook alone knows is told to nobody.
-    pub fn may_know(&self, claim: &Claim<'_>, now: SystemTime) -> bool {
-        matches!(self.decision(claim, now), Decision::Granted(_))
+    ///
+    /// # Errors
+    /// [`Denial`], which is counted only as a guess.
+    pub fn may_know(&self, claim: &Claim<'_>, now: SystemTime) -> Result<(), Denial> {
+        match self.decision(claim, now) {
+            Decision::Granted(_) => Ok(()),
+            Decision::Denied(denial) => {
+                if denial.is_guess() {
+                    self.denied(claim.address, &denial, now);
+                }
+                Err(denial)
+            }
+            Decision::Unknown => Err(Denial::Unanswered),
+        }
     }
 
     fn decision(&self, claim: &Claim<'_>, now: SystemTime) -> Decision {

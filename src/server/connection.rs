@@ -170,5 +170,5 @@ fn answer<'a>(
         return Box::pin(async { Ok(response) });
     }
     let request = Request::from_parts(head, body);
-    Box::pin(async move { Ok(http::answer(context, request, via).await) })
+    Box::pin(async move { Ok(http::answer(context, request, peer, via).await) })
 }

@@ -129,7 +129,7 @@ async fn serve_tls(socket: TcpStream, peer: SocketAddr, port: Port, context: Arc
     let via = Via::Tls { http3: context.http3.filter(|_| port == Port::Unified) };
     match verdict {
         Verdict::Https => Box::pin(connection::serve(socket, peer, via, &context, shutdown)).await,
-        Verdict::Http2 => Box::pin(http2::serve(socket, via, context, shutdown)).await,
+        Verdict::Http2 => Box::pin(http2::serve(socket, peer, via, context, shutdown)).await,
         Verdict::Rtmps => Box::pin(serve_rtmp(socket, peer, &context, shutdown)).await,
         // The handshake was the answer.
         Verdict::Challenge => debug!("somebody has looked whether a challenge is answered"),

@@ -36,7 +36,7 @@
 //! by the hardware, in pages without WebCodecs too, and nobody is counted as a viewer for it. 404 while there is none, and
 //! where not everybody may view: a picture is a view, too.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +104,10 @@ struct Audio {
     channels: u8,
 }
 
+/// Whose request it is.
+#[derive(Debug, Clone, Copy)]
+struct Peer(IpAddr);
+
 /// How a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
@@ -121,11 +125,12 @@ pub enum Via {
 
 /// The answer to a request. Nothing of a request's body is read, and the answer's body is
 /// in memory as a whole: it has a length.
-pub async fn answer<B>(context: &Context, request: Request<B>, via: Via) -> Response<Body> {
-    let (head, _) = request.into_parts();
+pub async fn answer<B>(context: &Context, request: Request<B>, peer: SocketAddr, via: Via) -> Response<Body> {
+    let (mut head, _) = request.into_parts();
     if !is_served(&head, via) {
         return redirect(&head);
     }
+    head.extensions.insert(Peer(peer.ip()));
     let request = Request::from_parts(head, Body::empty());
     let Ok(mut response) = context.http.clone().oneshot(request).await;
     if response.status() == StatusCode::NOT_MODIFIED {
@@ -250,15 +255,20 @@ async fn key_frame(State(site): State<Site>, Path((app, name)): Path<(String, St
     (NO_STORE, kind, file).into_response()
 }
 
-/// Of streams that are not for everybody, whoever asks is told those that its credential is for from anywhere.
+/// Of streams that are not for everybody, whoever asks is told those that its credential is for.
 async fn streams_page(State(site): State<Site>, request: Parts) -> impl IntoResponse {
     let (credential, now) = (admission::credential(&request), site.clock.wall());
-    let may_know = |path: &str| {
-        let address = Ipv4Addr::UNSPECIFIED.into();
-        site.authority.may_know(&Claim { action: Action::View, path, address, credential: credential.as_ref() }, now)
-    };
+    let address = request.extensions.get().map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| *address);
+    let mut is_guess = false;
     let mut told = streams(&site.registry, site.clock);
-    told.streams.retain(|stream| may_know(&format!("{}/{}", stream.app, stream.name)));
+    told.streams.retain(|stream| {
+        let path = &format!("{}/{}", stream.app, stream.name);
+        let claim = Claim { action: Action::View, path, address, credential: credential.as_ref() };
+        // What is a guess for one stream is one for all, and counts once.
+        let known = if is_guess { return false } else { site.authority.may_know(&claim, now) };
+        is_guess = known.is_err_and(|denial| denial.is_guess());
+        known.is_ok()
+    });
     (NO_STORE, Json(told))
 }
 

@@ -13,6 +13,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +50,7 @@ const WINDOW: u32 = 64 * 1024 - 1;
 const MAX_ABANDONED: usize = 200;
 
 /// Serves one connection until its end.
-pub(super) async fn serve<S>(socket: S, via: Via, context: Arc<Context>, mut shutdown: Shutdown)
+pub(super) async fn serve<S>(socket: S, peer: SocketAddr, via: Via, context: Arc<Context>, mut shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -62,7 +63,7 @@ where
         let answering = Answering::begin(&asked);
         let context = Arc::clone(&context);
         async move {
-            let response = http::answer(&context, request, via).await;
+            let response = http::answer(&context, request, peer, via).await;
             Ok::<_, Infallible>(response.map(|body| Counted::new(body, answering)))
         }
     });

@@ -131,7 +131,7 @@ pub(super) async fn serve(
                 },
                 Err(status) => empty(status),
             },
-            Ok(asked) => http::answer(context, Request::from_parts(asked.parts, ()), VIA).await,
+            Ok(asked) => http::answer(context, Request::from_parts(asked.parts, ()), peer, VIA).await,
             Err(Malformed) => {
                 give_up(&mut send, &mut recv, Code::MessageError.number().into());
                 return Ok(Answered::Page);
