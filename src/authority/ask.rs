@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
+use super::gate::{Asked, Authority, Visitor};
 use super::hook::{Dated, Heard};
 use super::limits::Meter;
 use super::policy::{Basis, Denial};
-use super::session::{Asked, Authority, Held, Life, SessionId, Visitor};
+use super::session::{Held, Life, SessionId};
 use super::{Action, Secret};
 
 /// What a connection asks for.

@@ -16,6 +16,7 @@
 
 mod ask;
 mod config;
+mod gate;
 mod hook;
 mod limits;
 mod metrics;
@@ -33,12 +34,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::ask::{Asking, Grant, Wish};
 pub use self::config::{Config, Hook, Key, Rule, TokenKey};
+pub use self::gate::{Arrival, Authority, Visitor};
 pub use self::hook::{Question, Verdict};
 pub use self::limits::{Address, Limits, Node, Path, Tenant};
 pub use self::pattern::{InvalidPattern, Pattern};
 pub use self::policy::{Basis, Claim, Denial, PolicyError};
 pub use self::secret::Secret;
-pub use self::session::{Arrival, Authority, Cut, Entrance, Leash, SessionId, Summary, Use, Visitor};
+pub use self::session::{Cut, Entrance, Leash, SessionId, Summary, Use};
 pub use self::token::{Algorithm, Audience, Claims, InvalidKey, Signer, random_id};
 
 /// What is asked for.
