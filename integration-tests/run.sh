@@ -89,6 +89,7 @@ step "player's types" in_browser_tests npm run --silent check
 step "player's tests" in_browser_tests npm run --silent unit
 step "gateway for the browser" cargo build --locked
 step "browser tests" in_browser_tests npm run --silent e2e
+step "soak" cargo run --quiet --profile test --locked --package integration-tests --bin soak -- --seconds 180
 step "dependencies" deny
 step "package" package
 
