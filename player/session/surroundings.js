@@ -3,6 +3,12 @@
 
 import { ToWorker } from "../names.js";
 
+/**
+ * How long a page that is to stand still waits before it does, in milliseconds: browsers stop its worker right behind it, whether
+ * or not the worker has read what it was told, and no answer can be waited for here.
+ */
+const LEAVING_MS = 100;
+
 /** @typedef {{ type: string, visible?: boolean, isAway?: boolean, isNew?: boolean }} Message */
 
 /**
@@ -22,7 +28,11 @@ export function watchSurroundings(tell, signal) {
 		if (visible) tellAway(false);
 	};
 	document.addEventListener("visibilitychange", tellVisible, options);
-	document.addEventListener("freeze", () => tellAway(true), options);
+	const handleFreeze = () => {
+		tellAway(true);
+		for (const end = performance.now() + LEAVING_MS; performance.now() < end; );
+	};
+	document.addEventListener("freeze", handleFreeze, options);
 	document.addEventListener("resume", () => tellAway(false), options);
 	addEventListener("pagehide", () => tellAway(true), options);
 	addEventListener("pageshow", () => tellAway(false), options);

@@ -114,8 +114,9 @@ test("a page that is frozen leaves, and is at the live edge within a second of i
 		await page.goto(`${http}/watch/live/test?${query}`);
 		await until(page, { state: "playing", framesShown: 30, audioSeconds: 1, audioLeads: true });
 		await markPage(page);
-		await setVisible(false);
 		const before = await stats(page);
+		await setVisible(false);
+		// At once: its worker has what it was told still before it, and stands still with it.
 		await setFrozen(true);
 		await wait("the viewer to leave", async () => (await viewers(http)) === 0);
 		await sleep(5000);
