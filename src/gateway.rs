@@ -325,11 +325,12 @@ impl Gateway {
             tokio::select! {
                 () = &mut shutdown => break,
                 // Without it nobody would be let go, or nobody be asked: to begin anew is better.
-                Some(Err(ended)) = chores.join_next() => {
+                // A pattern that only a mistake fits would have `select!` look no more once a chore has ended in order.
+                Some(ended) = chores.join_next() => if let Err(ended) = ended {
                     error!(%ended, "a mistake of the gateway's own: it ends");
                     self.context.panics.inc();
                     break;
-                }
+                },
                 Some(order) = self.orders.1.recv() => match order {
                     Order::Drain => break,
                     Order::Reload(reply) => {
@@ -502,7 +503,13 @@ mod tests {
     async fn a_panic_in_what_all_depend_on_is_counted_and_ends_the_gateway() {
         let mut gateway = Gateway::bind(config()).unwrap();
         let panics = gateway.context.panics.clone();
-        gateway.chores.spawn(async { panic!("a mistake") });
+        gateway.chores.spawn(async {
+            // What has nothing to do has ended by then.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            panic!("a mistake")
+        });
         gateway.run(std::future::pending()).await;
         assert_eq!(panics.get(), 1);
     }
