@@ -10,11 +10,12 @@
 //! connections. Each port has keys of its own: asked about another one's connection, it gives nothing away (RFC 9000 §21.11).
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use quinn::EndpointConfig;
 use quinn_proto::RandomConnectionIdGenerator;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -31,6 +32,9 @@ const IDENTIFIER: usize = 8;
 /// answers, so that a stranger gains nothing by asking for them.
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
+/// How long a secret is in its file.
+const DIGITS: usize = 64;
+
 /// The secret of a gateway, and of all that stand behind the same address.
 pub struct Secret([u8; 32]);
 
@@ -38,9 +42,9 @@ impl Secret {
     /// Takes the secret that is kept in `file`; else makes one and keeps it there, or in memory only where nothing can be written.
     ///
     /// # Errors
-    /// [`TlsError::Library`]: the system has no random numbers.
+    /// [`TlsError::ResetKey`]: there is something else, which is left as it is. [`TlsError::Library`]: the system has no random numbers.
     pub fn find_or_make(file: &Path) -> Result<Self, TlsError> {
-        if let Some(kept) = Self::find(file) {
+        if let Some(kept) = Self::find(file)? {
             return Ok(kept);
         }
         let mut secret = [0; 32];
@@ -54,9 +58,19 @@ impl Secret {
         Ok(Self(secret))
     }
 
-    fn find(file: &Path) -> Option<Self> {
-        let text = fs::read_to_string(file).ok()?;
-        Some(Self(HEXLOWER.decode(text.trim_end().as_bytes()).ok()?.try_into().ok()?))
+    /// The one in `file`; `None` where there is none, or a part of one, since the disk was full or the machine died.
+    fn find(file: &Path) -> Result<Option<Self>, TlsError> {
+        let not_one = |reason: String| TlsError::ResetKey { path: file.into(), reason };
+        let text = match fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            Err(error) => return Err(not_one(error.to_string())),
+        };
+        let digits = text.trim_end().as_bytes();
+        if digits.len() > DIGITS || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(not_one(format!("not {DIGITS} hexadecimal digits")));
+        }
+        Ok(HEXLOWER_PERMISSIVE.decode(digits).ok().and_then(|secret| Some(Self(secret.try_into().ok()?))))
     }
 
     /// How the endpoint at a port of this number names connections and resets those that it does not know.
@@ -107,11 +121,23 @@ mod tests {
         let text = fs::read_to_string(&file).unwrap();
         for length in 0..text.trim_end().len() {
             fs::write(&file, &text[..length]).unwrap();
-            assert!(Secret::find(&file).is_none(), "{length}");
+            assert!(Secret::find(&file).unwrap().is_none(), "{length}");
         }
         let second = Secret::find_or_make(&file).unwrap();
         assert_ne!(token(&first, 1), token(&second, 1));
-        assert_eq!(token(&second, 1), token(&Secret::find(&file).unwrap(), 1));
+        assert_eq!(token(&second, 1), token(&Secret::find(&file).unwrap().unwrap(), 1));
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key.pem");
+        for text in ["-----BEGIN PRIVATE KEY-----\n", &"a".repeat(65), "\u{fe}"] {
+            fs::write(&file, text).unwrap();
+            let error = Secret::find_or_make(&file).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains("quic.reset_key") && error.contains("key.pem"), "{error}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
     }
 
     #[test]

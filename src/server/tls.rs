@@ -80,6 +80,14 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is something else in the file of the secret that outlives the gateway.
+    #[error("quic.reset_key: {path}: {reason}; give a file that a gateway has made, or the name of one to be made")]
+    ResetKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Key and certificate don't fit, or the library refuses them.
     #[error("tls.key: {0}; give the private key that belongs to tls.certificate")]
     Mismatch(#[source] rustls::Error),
