@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -107,13 +107,13 @@ pub async fn run(registry: Registry, config: Config, limits: watch::Receiver<ing
     let mut pulled = HashMap::new();
     loop {
         let awaited = tokio::select! {
-            Some(done) = pulling.join_next() => {
-                let Ok(path) = done else {
-                    // A mistake of the gateway's own, which the log tells. Whoever comes next has it pulled again.
-                    pulled.retain(|_, pull: &mut AbortHandle| !pull.is_finished());
-                    continue;
-                };
-                pulled.remove(&path);
+            Some(done) = pulling.join_next_with_id() => {
+                let id = done.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+                pulled.retain(|_, pull: &mut AbortHandle| pull.id() != id);
+                if done.is_err() {
+                    // A mistake of the gateway's own, which the log tells, and which may come again at once.
+                    sleep(MIN_BACK_OFF).await;
+                }
                 // It may be pulled anew, or another one that found no room.
                 registry.watched()
             }
@@ -140,7 +140,6 @@ pub async fn run(registry: Registry, config: Config, limits: watch::Receiver<ing
                     () = keep(&origin, &pulls, &registry, &limits, clock) => {}
                     () = unwatched(&registry, &pulls, grace) => info!(stream = %pulls, "let go: nobody watches"),
                 }
-                pulls
             });
             pulled.insert(path, pull);
         }
