@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 
 use super::gate::{Asked, Authority, Visitor};
 use super::hook::{Dated, Heard};
-use super::limits::Meter;
 use super::policy::{Basis, Denial};
 use super::session::{Held, Life, SessionId};
 use super::{Action, Secret};
@@ -54,7 +53,6 @@ pub struct Grant {
     pub(super) authority: Authority,
     pub(super) session: SessionId,
     pub(super) number: u64,
-    pub(super) meter: Arc<Meter>,
 }
 
 impl Asking {
@@ -105,13 +103,6 @@ impl Future for Asking {
             },
             State::Taken => Poll::Pending,
         }
-    }
-}
-
-impl Grant {
-    /// Counts bytes that were sent by it.
-    pub fn spend(&self, bytes: u64) {
-        self.meter.add(bytes);
     }
 }
 

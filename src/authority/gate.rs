@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::ask::{Asking, Grant, Wish};
 use super::config::{Config, Hook};
 use super::hook::{self, Heard, Question, Verdict};
-use super::limits::{Counts, Limits, tenant};
+use super::limits::{Counts, Limits};
 use super::policy::{Basis, Claim, Decision, Denial, Policy, PolicyError};
 use super::session::{Cut, Entrance, Held, Leash, Life, Session, SessionId, Summary};
 use super::{Action, Secret};
@@ -322,11 +322,11 @@ impl Authority {
         let taken = counts.take(&rules.limits, held.action, &held.path, held.rate);
         let meter = taken.map_err(|denial| self.counted(denial))?;
         match sessions.get_mut(&session) {
-            Some(session) => session.hold(number, held),
+            Some(session) => session.hold(number, held, meter),
             // It has gone meanwhile.
             None => counts.give_back(held.action, &held.path, held.rate),
         }
-        Ok(Grant { authority: self.clone(), session, number, meter })
+        Ok(Grant { authority: self.clone(), session, number })
     }
 
     /// Gives the room back.
@@ -403,6 +403,13 @@ impl Visitor {
         }
         Asking::new(self, asked, decided, action, path.into(), rate, credential)
     }
+
+    /// Counts bytes that were sent to it, for the tenant that granted it something last.
+    pub fn spend(&self, bytes: u64) {
+        if let Some(meter) = self.authority.table().sessions.get(&self.id).and_then(|session| session.meter.as_ref()) {
+            meter.add(bytes);
+        }
+    }
 }
 
 impl Drop for Visitor {
@@ -424,13 +431,16 @@ impl Drop for Arrival {
 }
 
 impl Table {
-    /// Ends so many sessions that view something of the tenant's: those that came last.
-    fn cut_newest(&mut self, of: &str, count: usize) {
-        let views = |held: &Held| held.action == Action::View && tenant(&held.path) == of;
-        let viewing = self.sessions.iter_mut().filter(|(_, session)| session.uses.values().any(views));
-        let mut viewing: Vec<_> = viewing.collect();
-        viewing.sort_by_key(|(id, _)| Reverse(**id));
-        for (_, session) in viewing.into_iter().take(count) {
+    /// Ends the sessions with so many views of the tenant's streams: those that came last. Who publishes stays.
+    fn cut_newest(&mut self, of: &str, mut count: usize) {
+        let viewing = self.sessions.iter_mut().map(|(id, session)| (id, session.views(of), session));
+        let mut viewing: Vec<_> = viewing.filter(|(_, views, _)| *views > 0).collect();
+        viewing.sort_by_key(|(id, ..)| Reverse(**id));
+        for (_, views, session) in viewing {
+            if count == 0 {
+                break;
+            }
+            count = count.saturating_sub(views);
             session.cut(Cut::NoRoom);
         }
     }

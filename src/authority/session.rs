@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
+use super::limits::{Meter, tenant};
 use super::policy::{Basis, Claim, Decision, Denial, Policy};
 use super::{Action, Secret};
 
@@ -24,6 +25,8 @@ pub(super) struct Session {
     idle: Option<Duration>,
     /// Until it is cut.
     leash: Option<oneshot::Sender<Cut>>,
+    /// What counts its bytes, since it was first granted something: what is sent may be told when that has ended.
+    pub(super) meter: Option<Arc<Meter>>,
     pub(super) uses: BTreeMap<u64, Held>,
 }
 
@@ -150,13 +153,23 @@ impl Session {
     /// One that does nothing yet, and what ends it.
     pub(super) fn new(address: SocketAddr, entrance: Entrance, now: SystemTime) -> (Self, Leash) {
         let (leash, cut) = oneshot::channel();
-        (Self { address, entrance, since: now, idle: None, leash: Some(leash), uses: BTreeMap::new() }, Leash(cut))
+        let leash = Some(leash);
+        (Self { address, entrance, since: now, idle: None, leash, meter: None, uses: BTreeMap::new() }, Leash(cut))
     }
 
     /// Keeps what it is granted.
-    pub(super) fn hold(&mut self, number: u64, held: Held) {
+    pub(super) fn hold(&mut self, number: u64, held: Held, meter: Arc<Meter>) {
         self.idle = None;
+        self.meter = Some(meter);
         self.uses.insert(number, held);
+    }
+
+    /// How many of the tenant's streams it views, if it publishes none.
+    pub(super) fn views(&self, of: &str) -> usize {
+        if self.uses.values().any(|held| held.action == Action::Publish) {
+            return 0;
+        }
+        self.uses.values().filter(|held| tenant(&held.path) == of).count()
     }
 
     /// Whether it was there to be cut.

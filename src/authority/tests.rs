@@ -312,15 +312,37 @@ fn whoever_came_last_goes_when_its_tenant_takes_too_much() {
     let mut limits = Limits::default();
     limits.tenant.egress = Some(ByteSize(1000));
     let authority = Authority::new(&Config::default(), limits).unwrap();
-    let mut viewers: Vec<_> = (0..2).map(|_| visit(&authority)).collect();
-    let grants: Vec<_> = viewers.iter().map(|(visitor, _)| now(ask(visitor, None)).unwrap().unwrap()).collect();
+    let mut viewers: Vec<_> = (0..3).map(|_| visit(&authority)).collect();
+    let view = |visitor| now(ask(visitor, None)).unwrap().unwrap();
+    // Of six views, three have to go; the one that came last has two of them.
+    let _grants = [0, 0, 1, 1, 2, 2].map(|viewer: usize| view(&viewers[viewer].0));
+    let (publisher, mut leash) = visit(&authority);
+    let wish = |action| Wish { action, path: "live/a", credential: None, rate: 0 };
+    let _published = now(publisher.ask(wish(Action::Publish), at(0))).unwrap().unwrap();
     for second in 0..11 {
         assert!(viewers.iter_mut().all(|(_, leash)| now(leash).is_none()), "second {second}");
-        grants.iter().for_each(|grant| grant.spend(800));
+        viewers.iter().for_each(|(visitor, _)| visitor.spend(600));
         authority.sweep(0, seconds(1), at(second));
     }
     let cut: Vec<_> = viewers.iter_mut().map(|(_, leash)| now(leash)).collect();
-    assert_eq!(cut, [None, Some(Cut::NoRoom)]);
+    assert_eq!(cut, [None, Some(Cut::NoRoom), Some(Cut::NoRoom)]);
+    assert_eq!(now(&mut leash), None);
+}
+
+#[test]
+fn what_was_sent_counts_for_the_tenant_also_when_nothing_is_played_any_more() {
+    let mut limits = Limits::default();
+    limits.tenant.egress = Some(ByteSize(1000));
+    let authority = Authority::new(&Config::default(), limits).unwrap();
+    let (stays, mut leash) = visit(&authority);
+    let _grant = now(ask(&stays, None)).unwrap().unwrap();
+    let (stops, _leash) = visit(&authority);
+    drop(now(ask(&stops, None)).unwrap().unwrap());
+    for second in 0..11 {
+        stops.spend(2000);
+        authority.sweep(0, seconds(1), at(second));
+    }
+    assert_eq!(now(&mut leash), Some(Cut::NoRoom));
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub async fn serve_as<L: Link>(
         }
         if meter.is_due(now) {
             let tally = link.flows().take_tally();
-            conversation.spend(tally.bytes);
+            visitor.spend(tally.bytes);
             meter.report(&tally, link.path(), now);
         }
         if let Err(over) = outcome {

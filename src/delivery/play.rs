@@ -48,7 +48,8 @@ pub(super) struct Stream {
 #[derive(Debug)]
 struct Playing {
     subscriber: Subscriber,
-    grant: Grant,
+    /// By what right it is played: for as long as it is here.
+    _grant: Grant,
     path: StreamPath,
     /// The name in the viewer's words.
     name: String,
@@ -130,7 +131,7 @@ impl Stream {
         self.data.tell(flows, access.encode(0))?;
         self.playing = Some(Playing {
             subscriber: format.subscribe(registry, config, &path, epoch),
-            grant,
+            _grant: grant,
             path,
             name,
             format,
@@ -260,11 +261,6 @@ impl Stream {
     /// What is played.
     pub(super) fn path(&self) -> Option<&StreamPath> {
         self.playing.as_ref().map(|playing| &playing.path)
-    }
-
-    /// By what right it is played.
-    pub(super) fn grant(&self) -> Option<&Grant> {
-        self.playing.as_ref().map(|playing| &playing.grant)
     }
 
     /// The cursor into what is played.

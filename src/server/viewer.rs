@@ -36,7 +36,9 @@ pub(super) async fn serve<L: Link>(mut link: L, guest: Guest, context: &Context,
         cut = leash => End::Cut(cut),
         () = shutdown.begun() => End::Shutdown,
     };
-    meter.report(&link.flows().take_tally(), link.path(), clock.now());
+    let rest = link.flows().take_tally();
+    visitor.spend(rest.bytes);
+    meter.report(&rest, link.path(), clock.now());
     meter.ended(served.name());
     match served {
         End::Shutdown => reason = Some(CloseReason::GoingAway),

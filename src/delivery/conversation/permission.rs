@@ -76,13 +76,6 @@ impl Conversation<'_> {
         }
     }
 
-    /// Counts bytes that were sent.
-    pub(in crate::delivery) fn spend(&self, bytes: u64) {
-        if let Some(grant) = self.streams.values().find_map(|stream| stream.grant()) {
-            grant.spend(bytes);
-        }
-    }
-
     fn deny(
         &mut self,
         flows: &mut Flows,
