@@ -41,6 +41,7 @@ export class Playback {
 	/** @type {MsePlayer | undefined} */
 	#mse;
 	#isFloating = false;
+	#openedAt = performance.now();
 	#muted = false;
 	#volume = 1;
 
@@ -175,7 +176,7 @@ export class Playback {
 		this.#mse = new MsePlayer(this.#video, {
 			...this.#handlers,
 			handleDecision: (kind, detail) => this.#tell({ type: ToWorker.DECISION, kind, detail }),
-		});
+		}, this.#openedAt);
 	}
 
 	/** Makes the output what is wanted: one of the stream's format, or none. */

@@ -17,6 +17,8 @@ import { paceFor } from "./pace.js";
 export const MSE_TARGET_MS = 250;
 /** Further than this from what is due, the position jumps there, in milliseconds. */
 export const JUMP_MS = 700;
+/** How long browsers take to begin where they are told to, in milliseconds: what is due goes on meanwhile. */
+export const START_MS = 100;
 /** How the pace follows what is due. @type {Readonly<import("./pace.js").Steering>} */
 export const STEERING = Object.freeze({ farMs: 80, nearMs: 20, makeUpMs: 2000, step: 1 / 100 });
 /** A hole up to this is none: browsers play over it. In milliseconds. */
@@ -43,8 +45,9 @@ export const KEEP_WHEN_FULL_MS = 1000;
 export function steer({ started, position, pace, buffered, due }) {
 	const newest = buffered.at(-1);
 	if (!newest || due === undefined) return { pace: 1 };
-	const wanted = Math.min(Math.max(due, newest.start), newest.end - HOLE_MS);
-	if (!started) return due >= newest.start && wanted >= newest.start ? { seekTo: wanted, pace: 1 } : { pace: 1 };
+	const place = (/** @type {number} */ time) => Math.min(Math.max(time, newest.start), newest.end - HOLE_MS);
+	const wanted = place(due);
+	if (!started) return due >= newest.start && wanted >= newest.start ? { seekTo: place(due + START_MS), pace: 1 } : { pace: 1 };
 	const range = buffered.find(({ start, end }) => position >= start - HOLE_MS && position < end - HOLE_MS / 2);
 	const next = buffered.find(({ start }) => start > position);
 	// Nothing will come into a hole: what is behind it is next, once it is due.

@@ -67,7 +67,7 @@ export class MsePlayer {
 	#source;
 	/** Where its time line begins on the player's. */
 	#origin = 0;
-	#openedAt = Infinity;
+	#sourceOpenedAt = Infinity;
 	/** When the first media came that no source was made for. */
 	#since = Infinity;
 	#needsKey = true;
@@ -81,6 +81,9 @@ export class MsePlayer {
 	/** When it last sought. */
 	#soughtAt = -Infinity;
 	#offset = 0;
+	#openedAt;
+	/** @type {number | undefined} How long it took to the first picture. */
+	#firstPictureMs;
 	#framesShown = 0;
 	/** What asks for the next frame. */
 	#frameWatch = 0;
@@ -93,9 +96,11 @@ export class MsePlayer {
 	 * @param {HTMLVideoElement} video
 	 * @param {{ handleTrouble: (message: string, fatal?: string) => void, handleLocked: () => void, handleDecision: (kind: string, detail: string) => void }}
 	 *   handlers `handleLocked`: the browser refuses to play sound until somebody asks for it; `handleDecision`: a kind of `Decision`
+	 * @param {number} openedAt when the stream was opened
 	 */
-	constructor(video, handlers) {
+	constructor(video, handlers, openedAt) {
 		this.#video = video;
+		this.#openedAt = openedAt;
 		this.#handlers = handlers;
 		const options = { signal: this.#life.signal };
 		video.addEventListener("waiting", () => this.#handleWaiting(), options);
@@ -191,6 +196,7 @@ export class MsePlayer {
 		const position = this.#started ? this.#position : undefined;
 		const edge = this.#schedule.edge(now);
 		return {
+			firstPictureMs: this.#firstPictureMs,
 			framesShown: this.#framesShown,
 			framesDropped: droppedVideoFrames,
 			audioSeconds: this.#secondsHeard,
@@ -315,7 +321,7 @@ export class MsePlayer {
 			if (source !== this.#source) return;
 			try {
 				source.duration = Infinity;
-				this.#openedAt = performance.now();
+				this.#sourceOpenedAt = performance.now();
 				this.#origin = this.#tracks.get("video")?.start ?? this.#tracks.get("audio")?.start ?? 0;
 				this.#expected = this.#tracks.size;
 				const buffers = [...this.#tracks.values()].map((track) => /** @type {const} */ ([track, source.addSourceBuffer(track.mime)]));
@@ -331,7 +337,7 @@ export class MsePlayer {
 	/** Begins with another source. */
 	#renew() {
 		this.#source = undefined;
-		this.#openedAt = Infinity;
+		this.#sourceOpenedAt = Infinity;
 		this.#since = Infinity;
 		for (const track of this.#tracks.values()) track.detach();
 		this.#started = false;
@@ -360,7 +366,7 @@ export class MsePlayer {
 	#steer(now) {
 		const video = this.#video;
 		if (!this.#source || (video.seeking && now - this.#soughtAt < SEEK_MS)) return;
-		if (video.readyState < video.HAVE_CURRENT_DATA && now - this.#openedAt < BEGIN_MS) return;
+		if (video.readyState < video.HAVE_CURRENT_DATA && now - this.#sourceOpenedAt < BEGIN_MS) return;
 		const position = this.#position;
 		this.#count(position);
 		const { seekTo, pace } = steer({
@@ -408,6 +414,7 @@ export class MsePlayer {
 		video.cancelVideoFrameCallback?.(this.#frameWatch);
 		this.#frameWatch = video.requestVideoFrameCallback?.((now, { mediaTime, expectedDisplayTime, presentedFrames }) => {
 			if (this.#life.signal.aborted) return;
+			this.#firstPictureMs ??= expectedDisplayTime - this.#openedAt;
 			// The browser counts anew with each source, and calls less often than it shows.
 			this.#framesShown += presentedFrames > before ? presentedFrames - before : 1;
 			// The clock goes on until the frame is on the screen.

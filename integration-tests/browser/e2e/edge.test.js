@@ -49,12 +49,12 @@ test("who joins a group of any length in its middle has a picture at once, and t
 	const lengths = [1, 2, 4];
 	for (const length of lengths) publisher(test, `${rtmp}/live/${length}`, { groupSeconds: length });
 	await sleep(5000);
-	for (const length of lengths) {
-		await page.goto(`${http}/watch/live/${length}`);
+	for (const [decode, length] of [Decode.WEBCODECS, Decode.MSE].flatMap((decode) => lengths.map((length) => /** @type {const} */ ([decode, length])))) {
+		await page.goto(`${http}/watch/live/${length}?decode=${decode}`);
 		await until(page, { framesShown: 1 });
 		await sleep(1000);
 		const { firstPictureMs = Infinity, delayMs = Infinity, targetMs = 0, rttMs = 0 } = await stats(page);
-		test.diagnostic(`groups of ${length} s: first picture after ${Math.round(firstPictureMs)} ms, ${Math.round(delayMs)} ms behind a second later, target ${Math.round(targetMs)} ms`);
+		test.diagnostic(`${decode}, groups of ${length} s: first picture after ${Math.round(firstPictureMs)} ms, ${Math.round(delayMs)} ms behind a second later, target ${Math.round(targetMs)} ms`);
 		assert.ok(firstPictureMs < 1000, `first picture of groups of ${length} s after ${firstPictureMs} ms`);
 		// What a sound card takes comes on top of the target.
 		assert.ok(delayMs - targetMs - rttMs / 2 < 150, `${delayMs} ms behind in groups of ${length} s, the target being ${targetMs} ms`);

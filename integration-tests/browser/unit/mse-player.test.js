@@ -43,7 +43,7 @@ function box(name, body) {
 function player() {
 	const video = Object.assign(new EventTarget(), { buffered: { length: 0 }, currentTime: 0, playbackRate: 1, pause() {}, load() {}, removeAttribute() {} });
 	const trouble = /** @type {string[]} */ ([]);
-	const made = new MsePlayer(/** @type {any} */ (video), { handleTrouble: (message) => trouble.push(message), handleLocked() {}, handleDecision() {} });
+	const made = new MsePlayer(/** @type {any} */ (video), { handleTrouble: (message) => trouble.push(message), handleLocked() {}, handleDecision() {} }, 0);
 	let now = 0;
 	for (const track of /** @type {const} */ (["video", "audio"])) {
 		made.handleMessage(now, { type: "init", track, width: 0, height: 0, codec: "x", segment: box("mdhd", [0, 0, 0, 1000]) });

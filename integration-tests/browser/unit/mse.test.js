@@ -3,17 +3,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { MseTrack } from "../../../player/media/mse-track.js";
-import { JUMP_MS, KEEP_BEHIND_MS, KEEP_WHEN_FULL_MS, LEAP_MS, Leaps, MOST_BEHIND_MS, removeBefore, SAME_LINE_MS, steer } from "../../../player/media/mse-upkeep.js";
+import { HOLE_MS, JUMP_MS, KEEP_BEHIND_MS, KEEP_WHEN_FULL_MS, LEAP_MS, Leaps, MOST_BEHIND_MS, removeBefore, SAME_LINE_MS, START_MS, steer } from "../../../player/media/mse-upkeep.js";
 import { FASTEST, SLOWEST } from "../../../player/media/pace.js";
 
 /** @param {Partial<Parameters<typeof steer>[0]>} situation */
 const steered = (situation) => steer({ started: true, position: 5000, pace: 1, buffered: [{ start: 0, end: 5400 }], due: 5000, ...situation });
 
-test("playing starts when the first of what is buffered is due, at what is due", () => {
+test("playing starts when the first of what is buffered is due, at what is due once it has begun", () => {
 	assert.deepEqual(steered({ started: false, due: undefined }), { pace: 1 });
 	assert.deepEqual(steered({ started: false, buffered: [] }), { pace: 1 });
 	assert.deepEqual(steered({ started: false, due: -100 }), { pace: 1 });
-	assert.deepEqual(steered({ started: false, due: 3000 }), { seekTo: 3000, pace: 1 });
+	assert.deepEqual(steered({ started: false, due: 3000 }), { seekTo: 3000 + START_MS, pace: 1 });
+	assert.deepEqual(steered({ started: false, due: 5390 }), { seekTo: 5400 - HOLE_MS, pace: 1 });
 });
 
 test("near the live edge nothing is done", () => {
