@@ -93,7 +93,10 @@ export class PictureInPicture {
 
 	#handleReturn() {
 		this.#window = undefined;
+		const hadFocus = this.#placeholder.matches(":focus-within");
 		this.#placeholder.replaceWith(this.#stage);
+		// Whoever has brought it back by a button that is gone now goes on here.
+		if (hadFocus) this.#stage.focus({ preventScroll: true });
 		this.#handleChange();
 	}
 

@@ -74,6 +74,7 @@ export class Stage {
 		this.#stage.setAttribute("role", "group");
 		this.#stage.append(this.#canvas, video, this.#poster, this.#veil, this.#start, this.#panel.root, this.#sound);
 		this.#away.className = "veil away";
+		this.#away.setAttribute("role", "status");
 		this.#away.append(make("strong", "", ""), this.#back);
 		this.#back.type = "button";
 		this.#back.className = "pill";

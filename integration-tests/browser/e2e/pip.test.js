@@ -36,6 +36,8 @@ test("the player goes into a window of its own with all its controls, and comes 
 		if (isClosed) await window.close();
 		else await press(page, "Bring it back");
 		await page.getByRole("button", { name: "Pause" }).waitFor();
+		// The button that brought it back is gone.
+		if (!isClosed) assert.ok(await page.evaluate(() => document.querySelector("headwater-player")?.shadowRoot?.activeElement), "nothing has the focus");
 	}
 	assert.deepEqual(errors, []);
 });
