@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use integration_tests::latency::results;
 use serde_json::Value;
 
 fn file(path: &str) -> PathBuf {
@@ -26,6 +27,14 @@ fn costs_are_those_that_were_measured() {
     shown.sort();
     assert!(!rows.is_empty());
     assert_eq!(shown, rows);
+}
+
+#[test]
+fn delays_are_those_that_were_measured() {
+    let entries = results::read(&file("integration-tests/results/delays.jsonl")).unwrap();
+    let rows = results::readme_delays(&entries);
+    assert!(!rows.is_empty());
+    assert_eq!(table("| link |"), rows);
 }
 
 fn row(line: &Value) -> String {
