@@ -28,14 +28,21 @@ export function watchSurroundings(tell, signal) {
 		if (visible) tellAway(false);
 	};
 	document.addEventListener("visibilitychange", tellVisible, options);
+	let isLeft = false;
+	const handleLeft = (/** @type {boolean} */ left) => {
+		isLeft = left;
+		tellAway(left);
+	};
 	const handleFreeze = () => {
 		tellAway(true);
+		// Browsers end the connections of pages that are kept for "back", and the next page must not wait for this one.
+		if (isLeft) return;
 		for (const end = performance.now() + LEAVING_MS; performance.now() < end; );
 	};
 	document.addEventListener("freeze", handleFreeze, options);
 	document.addEventListener("resume", () => tellAway(false), options);
-	addEventListener("pagehide", () => tellAway(true), options);
-	addEventListener("pageshow", () => tellAway(false), options);
+	addEventListener("pagehide", () => handleLeft(true), options);
+	addEventListener("pageshow", () => handleLeft(false), options);
 	addEventListener("offline", () => tellNetwork(false), options);
 	addEventListener("online", () => tellNetwork(true), options);
 	/** @type {EventTarget & { type?: string } | undefined} */
