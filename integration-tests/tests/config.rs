@@ -93,6 +93,6 @@ fn every_example_can_be_used() -> Result<()> {
             count += 1;
         }
     }
-    assert!(count >= 3, "{count} examples");
+    assert!(count >= 4, "{count} examples");
     Ok(())
 }
