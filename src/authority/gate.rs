@@ -404,7 +404,7 @@ impl Visitor {
         Asking::new(self, asked, decided, action, path.into(), rate, credential)
     }
 
-    /// Counts bytes that were sent to it, for the tenant that granted it something last.
+    /// Counts bytes that were sent to it, for the tenant that last let it view something.
     pub fn spend(&self, bytes: u64) {
         if let Some(meter) = self.authority.table().sessions.get(&self.id).and_then(|session| session.meter.as_ref()) {
             meter.add(bytes);

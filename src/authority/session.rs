@@ -25,7 +25,7 @@ pub(super) struct Session {
     idle: Option<Duration>,
     /// Until it is cut.
     leash: Option<oneshot::Sender<Cut>>,
-    /// What counts its bytes, since it was first granted something: what is sent may be told when that has ended.
+    /// What counts its bytes: of the tenant that last let it view something, also when that has ended, since what was sent may be told later.
     pub(super) meter: Option<Arc<Meter>>,
     pub(super) uses: BTreeMap<u64, Held>,
 }
@@ -160,7 +160,9 @@ impl Session {
     /// Keeps what it is granted.
     pub(super) fn hold(&mut self, number: u64, held: Held, meter: Arc<Meter>) {
         self.idle = None;
-        self.meter = Some(meter);
+        if held.action == Action::View {
+            self.meter = Some(meter);
+        }
         self.uses.insert(number, held);
     }
 

@@ -338,6 +338,9 @@ fn what_was_sent_counts_for_the_tenant_also_when_nothing_is_played_any_more() {
     let _grant = now(ask(&stays, None)).unwrap().unwrap();
     let (stops, _leash) = visit(&authority);
     drop(now(ask(&stops, None)).unwrap().unwrap());
+    // What it sends itself is not what it is sent.
+    let wish = Wish { action: Action::Publish, path: "other/a", credential: None, rate: 0 };
+    let _published = now(stops.ask(wish, at(0))).unwrap().unwrap();
     for second in 0..11 {
         stops.spend(2000);
         authority.sweep(0, seconds(1), at(second));
