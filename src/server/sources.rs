@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -107,16 +107,19 @@ pub async fn run(registry: Registry, config: Config, limits: watch::Receiver<ing
     let mut pulled = HashMap::new();
     loop {
         let awaited = tokio::select! {
-            Some(done) = pulling.join_next_with_id() => {
-                let id = done.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
-                pulled.retain(|_, pull: &mut AbortHandle| pull.id() != id);
-                if done.is_err() {
-                    // A mistake of the gateway's own, which the log tells, and which may come again at once.
-                    sleep(MIN_BACK_OFF).await;
+            Some(done) = pulling.join_next_with_id() => match done {
+                Ok((id, ())) => {
+                    pulled.retain(|_, pull: &mut Id| *pull != id);
+                    // It may be pulled anew, or another one that found no room.
+                    registry.watched()
                 }
-                // It may be pulled anew, or another one that found no room.
-                registry.watched()
-            }
+                Err(died) => {
+                    // A mistake of the gateway's own, which the log tells, and which may come again at once: its place is kept for a while.
+                    let pause = pulling.spawn(sleep(MIN_BACK_OFF)).id();
+                    pulled.values_mut().filter(|pull| **pull == died.id()).for_each(|pull| *pull = pause);
+                    continue;
+                }
+            },
             event = events.recv() => match event {
                 Ok(event) if matches!(event.change, Change::FirstViewer | Change::Unpublished) => vec![event.path],
                 Ok(_) => continue,
@@ -141,7 +144,7 @@ pub async fn run(registry: Registry, config: Config, limits: watch::Receiver<ing
                     () = unwatched(&registry, &pulls, grace) => info!(stream = %pulls, "let go: nobody watches"),
                 }
             });
-            pulled.insert(path, pull);
+            pulled.insert(path, pull.id());
         }
     }
 }
