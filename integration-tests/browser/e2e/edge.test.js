@@ -49,7 +49,7 @@ test("who joins a group of any length in its middle has a picture at once, and t
 	const lengths = [1, 2, 4];
 	for (const length of lengths) publisher(test, `${rtmp}/live/${length}`, { groupSeconds: length });
 	await sleep(5000);
-	for (const [decode, length] of [Decode.WEBCODECS, Decode.MSE].flatMap((decode) => lengths.map((length) => /** @type {const} */ ([decode, length])))) {
+	for (const decode of [Decode.WEBCODECS, Decode.MSE]) for (const length of lengths) {
 		await page.goto(`${http}/watch/live/${length}?decode=${decode}`);
 		await until(page, { framesShown: 1 });
 		await sleep(1000);
