@@ -166,10 +166,14 @@ export const FromWorker = Object.freeze({
 	AUDIO_FORMAT: "audioFormat",
 	/** `frame`: to be drawn and closed, where the worker has no canvas. */
 	FRAME: "frame",
-	/** For Media Source Extensions: `message` of the stream's, what is missing (`isOld`: and old pictures follow), the target's `ms`, a new beginning. */
+	/**
+	 * For Media Source Extensions: `message` of the stream's, what is missing (`isOld`: and old pictures follow), the target's `ms`,
+	 * that somebody publishes, a new beginning.
+	 */
 	MEDIA: "media",
 	GAP: "gap",
 	HINT: "hint",
+	PUBLISHED: "published",
 	RESET: "reset",
 	/** `wanted`: whether pictures are to be shown; without, sound goes on alone. */
 	VIDEO: "video",

@@ -144,6 +144,8 @@ export class Playback {
 				return this.#mse?.handleGap(message.isOld ? performance.now() : undefined);
 			case FromWorker.HINT:
 				return this.#mse?.setHint(message.ms);
+			case FromWorker.PUBLISHED:
+				return this.#mse?.handlePublished();
 			case FromWorker.RESET:
 				return this.#mse?.reset(performance.now());
 			case FromWorker.VIDEO:

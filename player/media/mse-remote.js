@@ -28,7 +28,7 @@ export class MseRemote {
 		if (event.type === "tlv") this.#handleMessage(event.message);
 		else if (event.type === "gap" && event.video) this.#post({ type: FromWorker.GAP, isOld: false });
 		else if (event.type === "started" && event.targetDelayMs !== undefined) this.#post({ type: FromWorker.HINT, ms: event.targetDelayMs });
-		else if (event.type === "published") this.reset();
+		else if (event.type === "published") this.#post({ type: FromWorker.PUBLISHED });
 	}
 
 	/** Another connection takes over, and begins with the newest group. */

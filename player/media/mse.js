@@ -161,6 +161,14 @@ export class MsePlayer {
 	}
 
 	/**
+	 * Somebody publishes: goes on with the time line, but not with the pace, of who did before. This may be said after the first
+	 * pictures have come.
+	 */
+	handlePublished() {
+		this.#schedule.reset();
+	}
+
+	/**
 	 * Stands still; goes on with what comes.
 	 *
 	 * @param {number} now

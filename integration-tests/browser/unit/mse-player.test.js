@@ -26,6 +26,7 @@ class FakeSource extends EventTarget {
 }
 Object.assign(globalThis, { MediaSource: FakeSource });
 Object.assign(URL, { createObjectURL: () => "blob:", revokeObjectURL() {} });
+const { MseRemote } = await import("../../../player/media/mse-remote.js");
 const { MsePlayer } = await import("../../../player/media/mse.js");
 
 /**
@@ -84,6 +85,20 @@ test("without pictures sound goes on from a source of its own, at once, and with
 	await opened();
 	assert.equal(sources.length, 3);
 	assert.deepEqual(trouble, []);
+});
+
+test("what came before it is told that somebody publishes is played", async (t) => {
+	sources.length = 0;
+	const { made, play } = player();
+	t.after(() => made.close());
+	/** @type {Record<string, () => void>} */
+	const told = { published: () => made.handlePublished(), reset: () => made.reset(100) };
+	const remote = new MseRemote((message) => told[/** @type {any} */ (message).type]?.());
+	play(0, 100, ["video"]);
+	remote.handleEvent(100, { type: "published" });
+	play(100, 200, ["audio"]);
+	await new Promise((done) => setTimeout(done, 5));
+	assert.deepEqual(sources, [["video", "audio"]]);
 });
 
 test("a page that was held up misses no track", async (t) => {
