@@ -385,20 +385,34 @@ async fn what_may_be_in_flight_follows_the_path() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_on_which_nothing_is_acknowledged_is_given_little() {
+async fn a_path_on_which_nothing_is_acknowledged_is_sent_a_frame_a_second() {
     let (mut link, lanes) = link();
+    let ms = Duration::from_millis;
     let flow = open(&mut link, Priority::Priority);
-    let mut limits = Vec::new();
-    for acks in [1, 1, 1, 2] {
-        lanes.change(|network| network.measured.acks = acks);
-        write(&mut link, flow, 1, &payload(1));
+    let bytes = || lanes.network().opened.iter().map(Lane::len).sum::<usize>();
+    let mut sent = Vec::new();
+    for _ in 0..60 {
+        let message = session::Message {
+            payload: payload(100),
+            group: GroupId(1),
+            needs_previous: false,
+            deadline: Deadline {
+                start_by: Some(tokio::time::Instant::now().into_std() + ms(150)),
+                ..Deadline::default()
+            },
+        };
+        link.flows().write(flow, message).unwrap();
         run(&mut link).await;
-        limits.push(lanes.network().limit);
-        tokio::time::advance(Duration::from_millis(101)).await;
+        sent.push(bytes());
+        tokio::time::advance(ms(49)).await;
     }
-    // At 20 ms a round trip, 140 ms are too long.
-    let usual = 100_000 + (16 << 10);
-    assert_eq!(limits, [usual, usual, 1200, usual]);
+    let frames_from = |at: usize| sent.windows(2).skip(at).filter(|pair| pair[1] > pair[0]).count();
+    // At 20 ms a round trip, 95 ms are too long.
+    assert!(sent[1] > sent[0], "it is not stuck at once: {sent:?}");
+    assert_eq!(frames_from(3), 2, "{sent:?}");
+    lanes.network().measured.acks = 1;
+    timeout(ms(11), link.next()).await.expect_err("nothing comes");
+    assert!(bytes() > sent[59], "it goes on without anything new to send");
 }
 
 #[tokio::test(start_paused = true)]

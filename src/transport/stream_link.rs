@@ -53,15 +53,20 @@ const UNSENT: u64 = 16 << 10;
 /// No more than this may be in flight: 1 Gbit/s over 130 ms.
 const MAX_IN_FLIGHT: u64 = 16 << 20;
 
-/// Nothing is acknowledged for so long, and two round trips: the path is stuck. What is sent meanwhile would come when the path
-/// goes on, late and before what is live then. Outlasts the jitter of usual networks.
-const STUCK_AFTER: Duration = Duration::from_millis(100);
+/// Nothing is acknowledged for so long, and a round trip: the path is stuck. What is sent meanwhile would come when the path
+/// goes on, late and before what is live then. Outlasts the jitter of usual networks and the delay of acknowledgements; if it
+/// was only that, what is held meanwhile would have waited behind it anyway.
+const STUCK_AFTER: Duration = Duration::from_millis(75);
 
-/// What a transport may hold for a path that is stuck. It asks the peer by itself whether it goes on.
-const ONE_PACKET: u64 = 1200;
+/// How often something is sent over a path that is stuck, for the peer to acknowledge when it goes on: transports ask by
+/// themselves, but more and more seldom.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the transport is asked what it has measured; on a longer path, once a round trip.
-const MEASURE_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the transport is asked what it has measured.
+const MEASURE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The same, while the path is stuck.
+const STUCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A session on lanes.
 #[derive(Debug)]
@@ -141,16 +146,23 @@ impl<M: StreamMux> StreamLink<M> {
 
     /// Sends all that may go out and that the lanes take.
     fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), LinkError> {
+        if self.in_flight.is_stuck() {
+            self.measure(now);
+        }
         loop {
             while let Some(transmit) = self.session.poll_transmit(now) {
-                if let Some(measured) = self.in_flight.is_due(now).then(|| self.mux.measure()) {
-                    self.mux.limit_in_flight(self.in_flight.measured(measured, now));
-                }
+                self.measure(now);
                 self.carry_out(cx, transmit, now)?;
             }
             if !self.unblock(cx, now)? {
                 return Ok(());
             }
+        }
+    }
+
+    fn measure(&mut self, now: Instant) {
+        if self.in_flight.is_due(now) {
+            self.mux.limit_in_flight(self.in_flight.measured(self.mux.measure(), now));
         }
     }
 
@@ -163,7 +175,6 @@ impl<M: StreamMux> StreamLink<M> {
             LaneTransmit::Data { lane, fragment } => {
                 if let Some(sending) = self.sending.iter_mut().find(|sending| sending.id == lane) {
                     sending.pending = chunks(&fragment);
-                    self.in_flight.waiting_since.get_or_insert(now);
                     self.push(cx, lane, now)?;
                 }
                 Ok(())
@@ -213,7 +224,12 @@ impl<M: StreamMux> StreamLink<M> {
     fn push(&mut self, cx: &mut Context<'_>, id: SendLaneId, now: Instant) -> Result<(), LinkError> {
         let Some(index) = self.sending.iter().position(|sending| sending.id == id) else { return Ok(()) };
         let sending = &mut self.sending[index];
-        match sending.poll(&mut self.mux, cx) {
+        let pending = sending.pending_len();
+        let polled = if self.in_flight.is_held(now) { Poll::Pending } else { sending.poll(&mut self.mux, cx) };
+        if sending.pending_len() < pending {
+            self.in_flight.sent(now);
+        }
+        match polled {
             Poll::Ready(Ok(())) if sending.blocked => {
                 sending.blocked = false;
                 self.give(LaneInput::Writable { lane: id }, now)?;
@@ -264,7 +280,8 @@ impl<M: StreamMux> StreamLink<M> {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.timer.poll(cx, self.session.poll_timeout().map(|(at, _reason)| at)));
+        let timeout = self.session.poll_timeout().map(|(at, _reason)| at);
+        ready!(self.timer.poll(cx, timeout.into_iter().chain(self.in_flight.poll_timeout()).min()));
         self.session.handle_timeout(self.clock.now());
         Poll::Ready(())
     }
@@ -290,6 +307,10 @@ const CONTROL: SendLaneId = SendLaneId(0);
 impl<S: SendLane> Sending<S> {
     fn new(id: SendLaneId, priority: i32) -> Self {
         Self { id, priority, lane: None, pending: [Bytes::new(), Bytes::new()], blocked: false }
+    }
+
+    fn pending_len(&self) -> usize {
+        self.pending.iter().map(Bytes::len).sum()
     }
 
     /// Opens the lane and writes what is pending; ready when both is done.
@@ -323,6 +344,8 @@ struct InFlight {
     /// How many acknowledgements had come when it was measured last, and when something was written after that.
     acks: u64,
     waiting_since: Option<Instant>,
+    /// When to send something nevertheless: the path is stuck.
+    probe_at: Option<Instant>,
     /// When to ask again.
     due: Option<Instant>,
 }
@@ -336,8 +359,31 @@ impl InFlight {
             stats,
             acks: 0,
             waiting_since: None,
+            probe_at: None,
             due: None,
         }
+    }
+
+    /// Notes that the transport has taken something.
+    fn sent(&mut self, now: Instant) {
+        self.waiting_since.get_or_insert(now);
+        if let Some(probe_at) = &mut self.probe_at {
+            *probe_at = now + PROBE_INTERVAL;
+        }
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.probe_at.is_some()
+    }
+
+    /// Whether nothing is to be sent.
+    fn is_held(&self, now: Instant) -> bool {
+        self.probe_at.is_some_and(|at| now < at)
+    }
+
+    /// When to ask again even if there is nothing new to send.
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.due.filter(|_| self.is_stuck())
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -356,17 +402,18 @@ impl InFlight {
         };
         self.stats.rtt = Some(rtt);
         self.stats.limit = limit.clamp(self.min.min(MAX_IN_FLIGHT), MAX_IN_FLIGHT);
-        self.due = Some(now + rtt.max(MEASURE_INTERVAL));
         if std::mem::replace(&mut self.acks, acks) != acks {
             self.waiting_since = None;
         }
-        let patience = STUCK_AFTER + 2 * rtt;
-        if self.waiting_since.is_none_or(|since| now.saturating_duration_since(since) <= patience) {
-            return self.stats.limit + UNSENT;
+        let stuck_at = self.waiting_since.map(|since| since + STUCK_AFTER + rtt);
+        if stuck_at.is_some_and(|at| at <= now) {
+            self.probe_at.get_or_insert(now + PROBE_INTERVAL);
+            self.due = Some(now + STUCK_INTERVAL);
+        } else {
+            self.probe_at = None;
+            self.due = stuck_at.into_iter().chain([now + MEASURE_INTERVAL]).min();
         }
-        // It may be over at any time.
-        self.due = Some(now);
-        ONE_PACKET
+        self.stats.limit + UNSENT
     }
 }
 
