@@ -2,19 +2,23 @@
 /**
  * Glass to glass: from the clock when a picture is given to the encoder to the clock when a browser shows it.
  *
- *   HEADWATER_BIN=target/release/headwater node integration-tests/browser/latency/glass.js [--browsers chromium,firefox]
+ *   HEADWATER_BIN=target/release/headwater node integration-tests/browser/latency/glass.js [--browsers chromium,firefox,webkit]
  *     [--plays webtransport:webcodecs,rtwebsocket:mse] [--seconds 10]
  *
- * Prints a JSON object for each. Browser, encoder and gateway share a machine, and so a clock and its processors.
+ * Prints a JSON object for each play of each browser that has its transport.
+ * Browser, encoder and gateway share a machine, and so a clock and its processors.
  */
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { cpus, release } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
+import { Decode, Transport } from "../../../player/names.js";
 import { browser, end, firefox, gateway, until } from "../e2e/harness.js";
+import { webkit } from "../e2e/webkit.js";
 import { HEIGHT, WIDTH, picture } from "./timecode.js";
 
 /** @typedef {import("node:test").TestContext} TestContext */
@@ -30,23 +34,60 @@ const { values } = parseArgs({
 	},
 });
 
-/** What has to be ended, the newest first. @type {(() => unknown)[]} */
+/** @typedef {(() => unknown)[]} Endings what has to be ended, the newest first */
+
+/** @type {Record<string, (test: TestContext, decode: string) => Promise<{ page: Page }>>} */
+const BROWSERS = {
+	chromium: (test) => browser(test, { mayPlaySound: true }),
+	firefox,
+	webkit: async (test, decode) => {
+		const { page } = await webkit(test, decode === Decode.MSE ? Decode.MSE : Decode.WEBCODECS);
+		// It takes functions alone, as text.
+		const evaluate = (/** @type {any} */ script) => page.evaluate(typeof script === "string" ? /** @type {any} */ (`() => ${script}`) : script);
+		return { page: { ...page, evaluate } };
+	},
+};
+const STREAMS = [Transport.RTWEBSOCKET_STREAM, Transport.WEBSOCKETSTREAM];
+/** What browsers don't have. @type {Record<string, string[]>} */
+const MISSING = { firefox: STREAMS, webkit: [...STREAMS, Transport.WEBTRANSPORT] };
+
+const commit = execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { encoding: "utf8" }).trim();
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release(), commit };
+/** @type {Endings} */
 const endings = [];
-const context = /** @type {TestContext} */ (/** @type {unknown} */ ({ after: (/** @type {() => unknown} */ ending) => endings.unshift(ending) }));
 try {
-	const running = await gateway(context, { hasUnified: true });
-	publish(`${running.rtmp}/live/glass`);
+	const { rtmp, http, unified } = await gateway(context(endings), { hasUnified: true });
+	publish(`${rtmp}/live/glass`);
 	for (const name of values.browsers.split(",")) {
-		const open = name === "firefox" ? firefox : (/** @type {TestContext} */ test) => browser(test, { mayPlaySound: true });
-		const { page } = await open(context);
+		const open = BROWSERS[name];
+		if (!open) throw new Error(`--browsers: ${name} is none of ${Object.keys(BROWSERS).join(", ")}`);
 		for (const play of values.plays.split(",")) {
-			const [transport, decode] = play.split(":");
-			const source = `https://${running.unified}/watch/live/glass?transport=${transport}&decode=${decode}`;
-			console.log(JSON.stringify({ kind: "glass", browser: name, transport, decode, ...(await measure(page, source)) }));
+			const [transport = "", decode = ""] = play.split(":");
+			if (MISSING[name]?.includes(transport)) continue;
+			/** @type {Endings} */
+			const closings = [];
+			try {
+				const { page } = await open(context(closings), decode);
+				// What its pages come through speaks no TLS.
+				const origin = name === "webkit" ? http : `https://${unified}`;
+				const figures = await measure(page, `${origin}/watch/live/glass?transport=${transport}&decode=${decode}`);
+				console.log(JSON.stringify({ kind: "glass", browser: name, transport, decode, ...figures, machine }));
+			} finally {
+				for (const ending of closings) await ending();
+			}
 		}
 	}
 } finally {
 	for (const ending of endings) await ending();
+}
+
+/**
+ * What the parts of tests take for a test.
+ *
+ * @param {Endings} endings
+ */
+function context(endings) {
+	return /** @type {TestContext} */ (/** @type {unknown} */ ({ after: (/** @type {() => unknown} */ ending) => endings.unshift(ending) }));
 }
 
 /**
@@ -82,7 +123,7 @@ async function measure(page, source) {
 	await until(page, { state: "playing" });
 	await sleep(3000);
 	const code = readFileSync(fileURLToPath(new URL("timecode.js", import.meta.url)), "utf8").replaceAll(/^export /gm, "");
-	// The page forbids scripts that are not its own; a driver's may run. Both drivers pass text on as it is.
+	// The page forbids scripts that are not its own; a driver's may run. The drivers pass text on as it is.
 	const script = `(async () => { ${code}
 		const root = document.querySelector("headwater-player").shadowRoot;
 		const canvas = document.createElement("canvas");
@@ -109,5 +150,10 @@ async function measure(page, source) {
 	delays.sort((/** @type {number} */ a, /** @type {number} */ b) => a - b);
 	/** @param {number} share */
 	const at = (share) => delays[Math.min(delays.length - 1, Math.floor(delays.length * share))];
-	return { pictures: delays.length, spoilt, p50_ms: at(0.5), p95_ms: at(0.95), max_ms: at(1), target_ms: stats.targetMs, buffer_ms: stats.bufferMs, dropped: stats.framesDropped };
+	return { pictures: delays.length, spoilt, p50_ms: at(0.5), p95_ms: at(0.95), max_ms: at(1), target_ms: tenths(stats.targetMs), buffer_ms: tenths(stats.bufferMs), dropped: stats.framesDropped };
+}
+
+/** @param {number} milliseconds */
+function tenths(milliseconds) {
+	return Math.round(milliseconds * 10) / 10;
 }
