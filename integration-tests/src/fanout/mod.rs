@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! this process: publisher ── RTMP ──▶ gateway   ── as they ask ────────────▶ viewers' process
-//!               publisher ── RTMP ──▶ rival     ── RTMP, FLV in WebSocket ─▶ viewers' process
+//!               publisher ── RTMP ──▶ rival     ── RTMP, FLV, MoQ ─────────▶ viewers' process
 //!               publisher ── TCP ───▶ baseline  ── length and message ─────▶ viewers' process
 //! ```
 
@@ -46,6 +46,8 @@ pub enum Rival {
     NodeMediaServer,
     /// The same over TLS.
     NodeMediaServerTls,
+    /// Media over QUIC's relay, behind `moq`, which takes RTMP for it; each viewer is a `moq` of its own that gives FLV.
+    MoqRelay,
 }
 
 /// A server that only sends.
@@ -80,13 +82,14 @@ impl Baseline {
 
 impl Rival {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::NginxRtmp, Self::NodeMediaServer, Self::NodeMediaServerTls];
+    pub const ALL: [Self; 4] = [Self::NginxRtmp, Self::NodeMediaServer, Self::NodeMediaServerTls, Self::MoqRelay];
 
     fn name(self) -> &'static str {
         match self {
             Rival::NginxRtmp => "nginx-rtmp",
             Rival::NodeMediaServer => "node-media-server",
             Rival::NodeMediaServerTls => "node-media-server-wss",
+            Rival::MoqRelay => "moq-relay",
         }
     }
 }

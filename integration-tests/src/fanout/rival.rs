@@ -3,12 +3,15 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::BytesMut;
 use headwater::media::Track;
 use rml_rtmp::sessions::ClientSessionEvent;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{interval, timeout};
@@ -23,14 +26,18 @@ use crate::websocket::{Incoming, WebSocket, dial};
 const NGINX_MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
 /// Where npm puts the rivals that are its.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rivals/node_modules");
+/// What a broadcast is called at the relay.
+const BROADCAST: &str = "fanout";
 /// An FLV file's header, and the length in front of its first tag.
 const FLV_HEADER: usize = 13;
 const TAG_HEADER: usize = 11;
 
 /// A rival at work.
 pub struct Running {
-    /// Its process; it has one.
+    /// Its process.
     pub process: Process,
+    /// What is published to, if that is another one.
+    _before: Option<Process>,
     /// Where it is published to, by RTMP.
     pub ingest: SocketAddr,
     /// Where it is viewed.
@@ -50,8 +57,15 @@ impl Rival {
             Rival::NginxRtmp => (nginx(folder.path(), ingest)?, ingest),
             Rival::NodeMediaServer => (node(folder.path(), ingest, "http", http)?, http),
             Rival::NodeMediaServerTls => (node(folder.path(), ingest, "https", http)?, http),
+            Rival::MoqRelay => (moq_relay(http)?, http),
         };
         let process = Process::start(&mut command)?;
+        let mut import = (self == Rival::MoqRelay).then(|| moq(http));
+        let before = import.as_mut().map(|moq| {
+            moq.args(["import", "rtmp", "--listen"]).arg(ingest.to_string());
+            Process::start(moq)
+        });
+        let before = before.transpose()?;
         let mut again = interval(Duration::from_millis(50));
         let is_up = async {
             for address in [ingest, viewers] {
@@ -61,7 +75,7 @@ impl Rival {
             }
         };
         timeout(PATIENCE, is_up).await.context("it does not come up")?;
-        Ok(Running { process, ingest, viewers, _folder: folder })
+        Ok(Running { process, _before: before, ingest, viewers, _folder: folder })
     }
 }
 
@@ -105,18 +119,51 @@ fn node(folder: &Path, ingest: SocketAddr, scheme: &str, viewers: SocketAddr) ->
     Ok(command)
 }
 
+/// It has no file of settings, and answers on TCP as well.
+fn moq_relay(address: SocketAddr) -> Result<Command> {
+    let is_there = |program| std::process::Command::new(program).arg("--version").output().is_ok();
+    ensure!(is_there("moq-relay") && is_there("moq"), "not installed: cargo install moq-relay moq-cli");
+    let mut command = Command::new("moq-relay");
+    let address = address.to_string();
+    command.args(["--listen", &address, "--web-http-listen", &address, "--listen-tls-generate", "localhost"]);
+    command.args(["--auth-public", "**", "--log-level", "error"]);
+    Ok(command)
+}
+
+/// A peer of the relay's.
+fn moq(relay: SocketAddr) -> Command {
+    let mut command = Command::new("moq");
+    command.args([
+        "--connect",
+        &format!("https://{relay}/"),
+        "--connect-tls-insecure",
+        "--connect-websocket-enabled=false",
+    ]);
+    command.args(["--broadcast", BROADCAST, "--log-level", "error"]);
+    command
+}
+
 /// A viewer of a rival.
 pub(super) enum Viewer {
     Rtmp(Box<Connection>),
     /// FLV in a WebSocket's messages.
     Flv(WebSocket),
+    /// FLV that a program writes.
+    Program(Process, BytesMut),
 }
 
 impl Viewer {
     pub(super) async fn play(rival: Rival, server: SocketAddr, stream: &str) -> Result<Self> {
-        let socket = dial(server, rival == Rival::NodeMediaServerTls).await?;
         Ok(match rival {
+            Rival::MoqRelay => {
+                let mut export = moq(server);
+                // It complains when its relay ends.
+                export.args(["export", "flv"]).stdout(Stdio::piped()).stderr(Stdio::null());
+                let program = Process::start(&mut export)?;
+                Self::Program(program, BytesMut::new())
+            }
             Rival::NginxRtmp => {
+                let socket = dial(server, false).await?;
                 let (app, name) = stream.split_once('/').context("a stream is app/name")?;
                 let mut connection = Connection::open(socket, &format!("rtmp://{server}"), app).await?;
                 let play = connection.session.request_playback(name.to_owned())?;
@@ -124,6 +171,7 @@ impl Viewer {
                 Self::Rtmp(Box::new(connection))
             }
             Rival::NodeMediaServer | Rival::NodeMediaServerTls => {
+                let socket = dial(server, rival == Rival::NodeMediaServerTls).await?;
                 let path = format!("/{stream}.flv");
                 Self::Flv(WebSocket::connect(socket, &server.to_string(), &path).await?)
             }
@@ -147,9 +195,26 @@ impl Viewer {
                 }
                 ensure!(socket.fill().await?, "the server hung up");
             }
+            Self::Program(program, read) => {
+                let output = program.child.stdout.as_mut().context("piped")?;
+                ensure!(output.read_buf(read).await? > 0, "the program ended");
+                tags(&read.split_to(whole_tags(read)), &mut each)?;
+            }
         }
         Ok(())
     }
+}
+
+/// How many bytes there are of whole tags.
+fn whole_tags(read: &[u8]) -> usize {
+    let mut whole = 0;
+    let mut next = if read.starts_with(b"FLV") { FLV_HEADER } else { 0 };
+    while next <= read.len() {
+        whole = next;
+        let Some(head) = read.get(next..next + TAG_HEADER) else { break };
+        next += TAG_HEADER + u32::from_be_bytes([0, head[1], head[2], head[3]]) as usize + 4;
+    }
+    whole
 }
 
 /// Reads the tags of one message, which holds whole ones.

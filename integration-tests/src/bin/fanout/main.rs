@@ -95,7 +95,7 @@ struct Arguments {
     /// Baselines: tcp, tcp-gathered, tls, bare-quic, bare-quic-groups; or none.
     #[arg(long, value_delimiter = ',', default_value = "tcp,tcp-gathered,tls", value_parser = baseline_or_none)]
     baselines: Vec<Option<Baseline>>,
-    /// Other servers: nginx-rtmp, node-media-server, node-media-server-wss.
+    /// Other servers: nginx-rtmp, node-media-server, node-media-server-wss, moq-relay.
     #[arg(long, value_delimiter = ',')]
     against: Vec<Rival>,
     /// Numbers of viewers.
