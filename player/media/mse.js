@@ -166,6 +166,8 @@ export class MsePlayer {
 	 */
 	handlePublished() {
 		this.#schedule.reset();
+		// What stands still begins again where it is due.
+		if (this.#video.readyState < this.#video.HAVE_FUTURE_DATA) this.#started = false;
 	}
 
 	/**
