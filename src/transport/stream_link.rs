@@ -4,13 +4,16 @@
 //!
 //! What a transport has taken can't be given up any more without the rest of its lane, so lanes take little more than may be in
 //! flight: what congestion control allows, and less while the round trip is longer than the least one and the delay that is
-//! accepted in queues. The transport measures all the time; it is asked a few times a second.
+//! accepted in queues. The transport measures all the time; it is asked some times a second.
 //!
 //! ```text
 //!              least round trip + max_additional_delay
 //!   window × ──────────────────────────────────────────  (at most 1), at least min_in_flight;  + UNSENT
 //!                       round trip now
 //! ```
+//!
+//! A path on which nothing is acknowledged carries nothing either: lanes are then given nothing, as if each of them took no more,
+//! but for a probe a second.
 
 use std::cmp::Reverse;
 use std::future::{Future, poll_fn};
@@ -55,7 +58,7 @@ const MAX_IN_FLIGHT: u64 = 16 << 20;
 
 /// Nothing is acknowledged for so long, and a round trip: the path is stuck. What is sent meanwhile would come when the path
 /// goes on, late and before what is live then. Outlasts the jitter of usual networks and the delay of acknowledgements; if it
-/// was only that, what is held meanwhile would have waited behind it anyway.
+/// was only that, what is held goes on as soon as something is acknowledged.
 const STUCK_AFTER: Duration = Duration::from_millis(75);
 
 /// How often something is sent over a path that is stuck, for the peer to acknowledge when it goes on: transports ask by
