@@ -70,30 +70,10 @@ fn delays_are_those_that_were_measured() {
 
 #[test]
 fn what_browsers_show_is_as_late_as_was_measured() {
-    let lines = fs::read_to_string(file("integration-tests/results/glass.jsonl")).unwrap();
-    let rows: Vec<String> = lines.lines().map(|line| glass_row(&serde_json::from_str(line).unwrap())).collect();
+    let entries = results::read(&file("integration-tests/results/glass.jsonl")).unwrap();
+    let rows = results::readme_glasses(&entries);
     assert!(!rows.is_empty());
     assert_eq!(table("| browser |"), rows);
-}
-
-fn glass_row(line: &Value) -> String {
-    let number = |name: &str| line[name].as_f64().expect("a number");
-    let browser = match line["browser"].as_str().expect("a name") {
-        "chromium" => "Chromium",
-        "firefox" => "Firefox",
-        "webkit" => "WebKitGTK",
-        other => other,
-    };
-    format!(
-        "| {browser} | {} | {} | {} / {} / {} | {:.0} | {} |",
-        line["transport"].as_str().expect("a name"),
-        line["decode"].as_str().expect("a name"),
-        number("p50_ms"),
-        number("p95_ms"),
-        number("max_ms"),
-        number("target_ms"),
-        number("dropped"),
-    )
 }
 
 fn row(line: &Value) -> String {

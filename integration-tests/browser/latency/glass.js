@@ -9,9 +9,8 @@
  * Browser, encoder and gateway share a machine, and so a clock and its processors.
  */
 
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { cpus, release } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -51,8 +50,6 @@ const STREAMS = [Transport.RTWEBSOCKET_STREAM, Transport.WEBSOCKETSTREAM];
 /** What browsers don't have. @type {Record<string, string[]>} */
 const MISSING = { firefox: STREAMS, webkit: [...STREAMS, Transport.WEBTRANSPORT] };
 
-const commit = execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { encoding: "utf8" }).trim();
-const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release(), commit };
 /** @type {Endings} */
 const endings = [];
 try {
@@ -71,7 +68,7 @@ try {
 				// What its pages come through speaks no TLS.
 				const origin = name === "webkit" ? http : `https://${unified}`;
 				const figures = await measure(page, `${origin}/watch/live/glass?transport=${transport}&decode=${decode}`);
-				console.log(JSON.stringify({ kind: "glass", browser: name, transport, decode, ...figures, machine }));
+				console.log(JSON.stringify({ browser: name, transport, decode, ...figures }));
 			} finally {
 				for (const ending of closings) await ending();
 			}

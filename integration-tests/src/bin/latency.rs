@@ -18,7 +18,7 @@ use integration_tests::latency::profile::{Profile, profiles};
 use integration_tests::latency::results::{Entry, What};
 use integration_tests::latency::run::{LOOPBACK, Setup, run};
 use integration_tests::latency::way::{Carrier, Way};
-use integration_tests::latency::{deployment, machine, memory, namespace, report, results, roles, table};
+use integration_tests::latency::{deployment, glass, machine, memory, namespace, report, results, roles, table};
 use integration_tests::process::built_gateway;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -55,6 +55,9 @@ struct Arguments {
     /// What slow viewers cost in memory, beside a server without backpressure, instead of delays.
     #[arg(long)]
     memory: bool,
+    /// Browsers whose pictures to measure, instead of viewers' messages: chromium, firefox, webkit.
+    #[arg(long, value_delimiter = ',')]
+    browsers: Vec<String>,
     /// Results of earlier runs to report, instead of measuring.
     #[arg(long, value_delimiter = ',')]
     from: Vec<PathBuf>,
@@ -171,6 +174,16 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Entry>> {
         println!("{} viewers at a third of the rate, after {} s:", seen.viewers, arguments.seconds);
         println!("{ours:.1} MB more, {naive:.1} MB without backpressure");
         keep(What::Memory(seen))?;
+        return Ok(entries);
+    }
+    if !arguments.browsers.is_empty() {
+        println!("{:10}  {:18}  {:9}  glass to glass ms p50 / p95 / max  target  dropped", "browser", "way", "decoder");
+        glass::measure(&setup.gateway, &arguments.browsers, arguments.seconds, |glass| {
+            let [browser, way, decoder, delay, target, dropped] = table::glass(&glass);
+            println!("{browser:10}  {way:18}  {decoder:9}  {delay:33}  {target:6}  {dropped}");
+            keep(What::Glass(glass))
+        })
+        .await?;
         return Ok(entries);
     }
     println!("{}", table::HEAD);

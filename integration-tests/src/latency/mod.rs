@@ -10,6 +10,7 @@
 pub mod chart;
 pub mod deployment;
 pub mod figures;
+pub mod glass;
 pub mod line;
 pub mod machine;
 pub mod memory;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::chart::{Chart, escaped};
 use super::memory::Memory;
-use super::results::{Entry, What, delays};
+use super::results::{Entry, What, delays, glasses};
 use super::run::Outcome;
 use super::table;
 
@@ -36,7 +36,7 @@ pub fn page(entries: &[Entry]) -> String {
             out += &memory_chart(memory).svg();
         }
     }
-    out + &rows(entries) + "</html>\n"
+    out + &rows(entries) + &glass_rows(entries) + "</html>\n"
 }
 
 /// The delay's course on a link, a line for each way.
@@ -125,6 +125,17 @@ fn rows(entries: &[Entry]) -> String {
         let _ = write!(out, "<td>{}", cells.join("<td>"));
     }
     out + "</table>"
+}
+
+fn glass_rows(entries: &[Entry]) -> String {
+    let rows: String = glasses(entries).map(|glass| format!("<tr><td>{}", table::glass(glass).join("<td>"))).collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    format!(
+        "<h2>Glass to glass</h2><table><tr><th>browser<th>way<th>decoder<th>p50 / p95 / longest, ms\
+         <th>player's target, ms<th>dropped{rows}</table>"
+    )
 }
 
 /// Links, in the order of their first appearance.

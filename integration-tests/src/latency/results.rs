@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::glass::Glass;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::run::Outcome;
@@ -28,6 +29,8 @@ pub enum What {
     Delay(Box<Outcome>),
     /// What slow viewers cost in memory.
     Memory(Memory),
+    /// What browsers show.
+    Glass(Glass),
 }
 
 /// Reads a results' file.
@@ -44,7 +47,15 @@ pub fn read(path: &Path) -> Result<Vec<Entry>> {
 pub fn delays(entries: &[Entry]) -> impl Iterator<Item = &Outcome> {
     entries.iter().filter_map(|entry| match &entry.what {
         What::Delay(outcome) => Some(&**outcome),
-        What::Memory(_) => None,
+        What::Memory(_) | What::Glass(_) => None,
+    })
+}
+
+/// What browsers show, among the entries.
+pub fn glasses(entries: &[Entry]) -> impl Iterator<Item = &Glass> {
+    entries.iter().filter_map(|entry| match &entry.what {
+        What::Glass(glass) => Some(glass),
+        What::Delay(_) | What::Memory(_) => None,
     })
 }
 
@@ -64,4 +75,9 @@ fn readme_delay(outcome: &Outcome) -> String {
     let [p50, p95, p99] = [delay.p50, delay.p95, delay.p99].map(table::bar);
     let [join, lost] = [format!("{:.0}", figures.join_ms), table::lost(&figures.lost)];
     format!("{head} {p50} / {p95} / {p99} | {:.0} | {join} | {lost} | {recovered} |", delay.max)
+}
+
+/// The README's rows of what browsers show.
+pub fn readme_glasses(entries: &[Entry]) -> Vec<String> {
+    glasses(entries).map(|glass| format!("| {} |", table::glass(glass).join(" | "))).collect()
 }

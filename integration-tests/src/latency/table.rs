@@ -1,6 +1,7 @@
 //! The results in the terminal.
 
 use super::figures::{Bar, Lost};
+use super::glass::Glass;
 use super::run::Outcome;
 
 /// The columns' names.
@@ -45,4 +46,22 @@ pub fn lost(lost: &Lost) -> String {
         _ => format!("{:.2}%", lost as f64 / sent as f64 * 100.0),
     };
     [lost.audio, lost.key, lost.other].map(share).join(" / ")
+}
+
+/// What a browser shows: its name, the way, what decoded, the delay, the player's target and frames dropped.
+pub fn glass(glass: &Glass) -> [String; 6] {
+    let browser = match &*glass.browser {
+        "chromium" => "Chromium",
+        "firefox" => "Firefox",
+        "webkit" => "WebKitGTK",
+        other => other,
+    };
+    [
+        browser.to_owned(),
+        glass.transport.clone(),
+        glass.decode.clone(),
+        format!("{} / {} / {}", glass.p50_ms, glass.p95_ms, glass.max_ms),
+        format!("{:.0}", glass.target_ms),
+        glass.dropped.to_string(),
+    ]
 }
