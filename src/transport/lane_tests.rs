@@ -29,6 +29,8 @@ struct Network {
     limit: u64,
     unread: u64,
     measured: Measured,
+    /// How often it was asked for that.
+    asked: usize,
     /// Lanes of the peer's: what comes on them.
     accepted: VecDeque<Vec<Bytes>>,
     endless: bool,
@@ -74,6 +76,7 @@ impl Lanes {
             limit: 0,
             unread: 0,
             measured,
+            asked: 0,
             accepted: VecDeque::new(),
             endless: false,
             settles: true,
@@ -126,7 +129,9 @@ impl StreamMux for Lanes {
     }
 
     fn measure(&self) -> Measured {
-        self.network().measured
+        let mut network = self.network();
+        network.asked += 1;
+        network.measured
     }
 
     fn limit_in_flight(&mut self, bytes: u64) {
@@ -413,6 +418,37 @@ async fn a_path_on_which_nothing_is_acknowledged_is_sent_a_frame_a_second() {
     lanes.network().measured.acks = 1;
     timeout(ms(11), link.next()).await.expect_err("nothing comes");
     assert!(bytes() > sent[59], "it goes on without anything new to send");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_stays_stuck_is_asked_after_more_and_more_seldom_and_only_for_what_waits() {
+    for (waits, most) in [(false, 3), (true, 400)] {
+        let (mut link, lanes) = link();
+        let flow = open(&mut link, Priority::Priority);
+        write(&mut link, flow, 1, &payload(100));
+        run(&mut link).await;
+        tokio::time::advance(Duration::from_millis(100)).await;
+        if waits {
+            write(&mut link, flow, 1, &payload(100));
+        }
+        timeout(Duration::from_secs(60), link.next()).await.expect_err("nothing comes");
+        let asked = lanes.network().asked;
+        assert!((1..most).contains(&asked), "{asked} times");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stuck_path_was_not_given_goes_before_the_goodbye() {
+    let (mut link, lanes) = link();
+    let flow = open(&mut link, Priority::Priority);
+    for _ in 0..2 {
+        write(&mut link, flow, 1, &payload(1000));
+        run(&mut link).await;
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    assert!(lanes.network().opened[1].len() < 2000);
+    link.close(CloseReason::GoingAway).await;
+    assert!(lanes.network().opened[1].len() > 2000);
 }
 
 #[tokio::test(start_paused = true)]

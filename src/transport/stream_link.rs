@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A path on which nothing is acknowledged carries nothing either: lanes are then given nothing, as if each of them took no more,
-//! but for a probe a second.
+//! but for a try a second.
 
 use std::cmp::Reverse;
 use std::future::{Future, poll_fn};
@@ -58,18 +58,21 @@ const MAX_IN_FLIGHT: u64 = 16 << 20;
 
 /// Nothing is acknowledged for so long, and a round trip: the path is stuck. What is sent meanwhile would come when the path
 /// goes on, late and before what is live then. Outlasts the jitter of usual networks and the delay of acknowledgements; if it
-/// was only that, what is held goes on as soon as something is acknowledged.
+/// was only that, what is held goes on as soon as something is acknowledged. Less than over a pipe, whose peer acknowledges only once
+/// a window's worth has come.
 const STUCK_AFTER: Duration = Duration::from_millis(75);
 
 /// How often something is sent over a path that is stuck, for the peer to acknowledge when it goes on: transports ask by
 /// themselves, but more and more seldom.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+const TRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the transport is asked what it has measured.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The same, while the path is stuck.
+/// The same, while the path is stuck and something waits for it; and then a part of the time that it has been: a second more of a
+/// minute is not noticed, and a peer that never acknowledges costs next to nothing.
 const STUCK_INTERVAL: Duration = Duration::from_millis(10);
+const STUCK_PART: u32 = 64;
 
 /// A session on lanes.
 #[derive(Debug)]
@@ -154,7 +157,9 @@ impl<M: StreamMux> StreamLink<M> {
         }
         loop {
             while let Some(transmit) = self.session.poll_transmit(now) {
-                self.measure(now);
+                if self.in_flight.is_due(now) {
+                    self.measure(now);
+                }
                 self.carry_out(cx, transmit, now)?;
             }
             if !self.unblock(cx, now)? {
@@ -164,9 +169,7 @@ impl<M: StreamMux> StreamLink<M> {
     }
 
     fn measure(&mut self, now: Instant) {
-        if self.in_flight.is_due(now) {
-            self.mux.limit_in_flight(self.in_flight.measured(self.mux.measure(), now));
-        }
+        self.mux.limit_in_flight(self.in_flight.measured(self.mux.measure(), now));
     }
 
     fn carry_out(&mut self, cx: &mut Context<'_>, transmit: LaneTransmit, now: Instant) -> Result<(), LinkError> {
@@ -284,7 +287,8 @@ impl<M: StreamMux> StreamLink<M> {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timeout = self.session.poll_timeout().map(|(at, _reason)| at);
-        ready!(self.timer.poll(cx, timeout.into_iter().chain(self.in_flight.poll_timeout()).min()));
+        let goes_on = self.in_flight.poll_timeout().filter(|_| self.sending.iter().any(|sending| sending.blocked));
+        ready!(self.timer.poll(cx, timeout.into_iter().chain(goes_on).min()));
         self.session.handle_timeout(self.clock.now());
         Poll::Ready(())
     }
@@ -293,6 +297,8 @@ impl<M: StreamMux> StreamLink<M> {
     /// session's, and the reason comes after it.
     async fn settle(&mut self) -> Result<(), LinkError> {
         let now = self.clock.now();
+        // Nothing live comes behind it that it could hold up.
+        self.in_flight.let_go();
         poll_fn(|cx| Poll::Ready(self.transmit(cx, now))).await?;
         for sending in &mut self.sending {
             if let (false, true, Some(lane)) = (sending.blocked, sending.id != CONTROL, &mut sending.lane) {
@@ -348,7 +354,7 @@ struct InFlight {
     acks: u64,
     waiting_since: Option<Instant>,
     /// When to send something nevertheless: the path is stuck.
-    probe_at: Option<Instant>,
+    try_at: Option<Instant>,
     /// When to ask again.
     due: Option<Instant>,
 }
@@ -362,7 +368,7 @@ impl InFlight {
             stats,
             acks: 0,
             waiting_since: None,
-            probe_at: None,
+            try_at: None,
             due: None,
         }
     }
@@ -370,18 +376,24 @@ impl InFlight {
     /// Notes that the transport has taken something.
     fn sent(&mut self, now: Instant) {
         self.waiting_since.get_or_insert(now);
-        if let Some(probe_at) = &mut self.probe_at {
-            *probe_at = now + PROBE_INTERVAL;
+        if let Some(try_at) = &mut self.try_at {
+            *try_at = now + TRY_INTERVAL;
         }
     }
 
     fn is_stuck(&self) -> bool {
-        self.probe_at.is_some()
+        self.try_at.is_some()
     }
 
     /// Whether nothing is to be sent.
     fn is_held(&self, now: Instant) -> bool {
-        self.probe_at.is_some_and(|at| now < at)
+        self.try_at.is_some_and(|at| now < at)
+    }
+
+    /// Lets everything go out.
+    fn let_go(&mut self) {
+        self.waiting_since = None;
+        self.try_at = None;
     }
 
     /// When to ask again even if there is nothing new to send.
@@ -409,11 +421,11 @@ impl InFlight {
             self.waiting_since = None;
         }
         let stuck_at = self.waiting_since.map(|since| since + STUCK_AFTER + rtt);
-        if stuck_at.is_some_and(|at| at <= now) {
-            self.probe_at.get_or_insert(now + PROBE_INTERVAL);
-            self.due = Some(now + STUCK_INTERVAL);
+        if let Some(stuck_for) = stuck_at.and_then(|at| now.checked_duration_since(at)) {
+            self.try_at.get_or_insert(now + TRY_INTERVAL);
+            self.due = Some(now + STUCK_INTERVAL.max(stuck_for / STUCK_PART));
         } else {
-            self.probe_at = None;
+            self.try_at = None;
             self.due = stuck_at.into_iter().chain([now + MEASURE_INTERVAL]).min();
         }
         self.stats.limit + UNSENT
