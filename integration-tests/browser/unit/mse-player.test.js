@@ -41,24 +41,31 @@ function box(name, body) {
 	return new Uint8Array(bytes.buffer);
 }
 
+/** @param {number} start @param {number} end in milliseconds; nothing if they are one */
+function buffered(start, end) {
+	return { length: Number(end > start), start: () => start / 1000, end: () => end / 1000 };
+}
+
 function player() {
-	const video = Object.assign(new EventTarget(), { buffered: { length: 0 }, currentTime: 0, playbackRate: 1, pause() {}, load() {}, removeAttribute() {} });
+	const states = { readyState: 0, HAVE_CURRENT_DATA: 2, HAVE_FUTURE_DATA: 3 };
+	const methods = { async play() {}, pause() {}, load() {}, removeAttribute() {} };
+	const video = Object.assign(new EventTarget(), { buffered: buffered(0, 0), currentTime: 0, playbackRate: 1, ...states, ...methods });
 	const trouble = /** @type {string[]} */ ([]);
 	const made = new MsePlayer(/** @type {any} */ (video), { handleTrouble: (message) => trouble.push(message), handleLocked() {}, handleDecision() {} }, 0);
 	let now = 0;
 	for (const track of /** @type {const} */ (["video", "audio"])) {
 		made.handleMessage(now, { type: "init", track, width: 0, height: 0, codec: "x", segment: box("mdhd", [0, 0, 0, 1000]) });
 	}
-	/** @param {number} from @param {number} to in milliseconds @param {("video" | "audio")[]} tracks */
-	const play = (from, to, tracks) => {
+	/** @param {number} from @param {number} to in milliseconds @param {("video" | "audio")[]} tracks @param {number} earlier of their time line */
+	const play = (from, to, tracks, earlier = 0) => {
 		for (now = from; now < to; now += 100) {
 			for (const track of tracks) {
 				if (track === "video") made.handleMessage(now, { type: "keyframe", group: 0n, decodeTime: 0n });
-				made.handleMessage(now, { type: "segment", track, segment: box("tfdt", [0, now]) });
+				made.handleMessage(now, { type: "segment", track, segment: box("tfdt", [0, now - earlier]) });
 			}
 		}
 	};
-	return { made, play, trouble };
+	return { made, play, trouble, video };
 }
 
 test("without pictures sound goes on from a source of its own, at once, and with them from a key frame on", async (t) => {
@@ -100,6 +107,33 @@ test("what came before it is told that somebody publishes is played", async (t) 
 	await new Promise((done) => setTimeout(done, 5));
 	assert.deepEqual(sources, [["video", "audio"]]);
 });
+
+for (const [name, readyState, position] of /** @type {const} */ ([["a video that stands still begins again where it is due", 2, 1250], ["one that plays goes on", 3, 1000]])) {
+	test(`when a publisher returns, ${name}`, async (t) => {
+		let clock = 0;
+		t.mock.method(performance, "now", () => clock);
+		t.mock.timers.enable({ apis: ["setInterval"] });
+		const { made, play, video } = player();
+		t.after(() => made.close());
+		play(0, 1000, ["video", "audio"]);
+		await new Promise((opened) => setTimeout(opened, 5));
+		/** @param {number} now @param {number} end what is buffered then */
+		const steer = (now, end) => {
+			clock = now;
+			video.buffered = buffered(0, end);
+			t.mock.timers.tick(100);
+		};
+		video.readyState = 3;
+		steer(1000, 1000);
+		assert.equal(Math.round(video.currentTime * 1000), 850, "it began elsewhere");
+		video.currentTime = 1;
+		video.readyState = readyState;
+		made.handlePublished();
+		play(3000, 3500, ["video", "audio"], 2000);
+		steer(3400, 1500);
+		assert.equal(Math.round(video.currentTime * 1000), position);
+	});
+}
 
 test("a page that was held up misses no track", async (t) => {
 	sources.length = 0;
