@@ -3,9 +3,9 @@
  * Glass to glass: from the clock when a picture is given to the encoder to the clock when a browser shows it.
  *
  *   HEADWATER_BIN=target/release/headwater node integration-tests/browser/latency/glass.js [--browsers chromium,firefox,webkit]
- *     [--plays webtransport:webcodecs,rtwebsocket:mse] [--seconds 10]
+ *     [--plays webtransport:webcodecs,rtwebsocket:mse] [--seconds 10] [--attended]
  *
- * Prints a JSON object for each play of each browser that has its transport.
+ * Prints a JSON object for each play of each browser that has its transport. `--attended`: ends when its standard input does.
  * Browser, encoder and gateway share a machine, and so a clock and its processors.
  */
 
@@ -30,6 +30,7 @@ const { values } = parseArgs({
 		browsers: { type: "string", default: "chromium" },
 		plays: { type: "string", default: "webtransport:webcodecs,rtwebsocket:webcodecs,rtwebsocket-stream:webcodecs,rtwebsocket:mse,websocket:mse" },
 		seconds: { type: "string", default: "10" },
+		attended: { type: "boolean", default: false },
 	},
 });
 
@@ -52,6 +53,9 @@ const MISSING = { firefox: STREAMS, webkit: [...STREAMS, Transport.WEBTRANSPORT]
 
 /** @type {Endings} */
 const endings = [];
+/** Those of the browser at work. @type {Endings} */
+const closings = [];
+if (values.attended) process.stdin.resume().on("end", () => void tidy().finally(() => process.exit(1)));
 try {
 	const { rtmp, http, unified } = await gateway(context(endings), { hasUnified: true });
 	publish(`${rtmp}/live/glass`);
@@ -61,8 +65,6 @@ try {
 		for (const play of values.plays.split(",")) {
 			const [transport = "", decode = ""] = play.split(":");
 			if (MISSING[name]?.includes(transport)) continue;
-			/** @type {Endings} */
-			const closings = [];
 			try {
 				const { page } = await open(context(closings), decode);
 				// What its pages come through speaks no TLS.
@@ -70,12 +72,23 @@ try {
 				const figures = await measure(page, `${origin}/watch/live/glass?transport=${transport}&decode=${decode}`);
 				console.log(JSON.stringify({ browser: name, transport, decode, ...figures }));
 			} finally {
-				for (const ending of closings) await ending();
+				await endAll(closings);
 			}
 		}
 	}
 } finally {
-	for (const ending of endings) await ending();
+	await tidy();
+	process.stdin.destroy();
+}
+
+async function tidy() {
+	await endAll(closings);
+	await endAll(endings);
+}
+
+/** @param {Endings} endings */
+async function endAll(endings) {
+	for (const ending of endings.splice(0)) await ending();
 }
 
 /**

@@ -131,8 +131,8 @@ fn show(arguments: &Arguments, entries: &[Entry]) -> Result<()> {
 async fn measure(arguments: &Arguments) -> Result<Vec<Entry>> {
     if !arguments.from.is_empty() {
         let entries = arguments.from.iter().map(|path| results::read(path)).collect::<Result<Vec<_>>>()?.concat();
-        println!("{}", table::HEAD);
-        results::delays(&entries).for_each(|outcome| println!("{}", table::line(outcome)));
+        print_table(table::HEAD, results::delays(&entries).map(table::line));
+        print_table(table::GLASS_HEAD, results::glasses(&entries).map(table::glass_line));
         return Ok(entries);
     }
     if cfg!(debug_assertions) {
@@ -177,10 +177,9 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Entry>> {
         return Ok(entries);
     }
     if !arguments.browsers.is_empty() {
-        println!("{:10}  {:18}  {:9}  glass to glass ms p50 / p95 / max  target  dropped", "browser", "way", "decoder");
+        println!("{}", table::GLASS_HEAD);
         glass::measure(&setup.gateway, &arguments.browsers, arguments.seconds, |glass| {
-            let [browser, way, decoder, delay, target, dropped] = table::glass(&glass);
-            println!("{browser:10}  {way:18}  {decoder:9}  {delay:33}  {target:6}  {dropped}");
+            println!("{}", table::glass_line(&glass));
             keep(What::Glass(glass))
         })
         .await?;
@@ -199,6 +198,14 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Entry>> {
         }
     }
     Ok(entries)
+}
+
+fn print_table(head: &str, lines: impl Iterator<Item = String>) {
+    let mut lines = lines.peekable();
+    if lines.peek().is_some() {
+        println!("{head}");
+    }
+    lines.for_each(|line| println!("{line}"));
 }
 
 async fn measure_deployment(arguments: &Arguments, url: &str, ways: &[Way]) -> Result<()> {

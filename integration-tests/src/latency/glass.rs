@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::process::Process;
-
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/browser/latency/glass.js");
 
 /// One way in one browser. Times are in milliseconds.
@@ -36,7 +34,7 @@ pub struct Glass {
     pub target_ms: f64,
     /// As above.
     pub buffer_ms: f64,
-    /// Frames that came too late to be shown, since the page was opened.
+    /// Frames that were not shown since the page was opened: by WebCodecs those that came too late, by Media Source the browser's own count.
     pub dropped: u64,
 }
 
@@ -51,12 +49,14 @@ pub async fn measure(
     mut each: impl FnMut(Glass) -> Result<()>,
 ) -> Result<()> {
     let mut command = Command::new("node");
-    command.args([SCRIPT, "--browsers", &browsers.join(","), "--seconds", &seconds.to_string()]);
-    let mut node = Process::start(command.env("HEADWATER_BIN", gateway).stdout(Stdio::piped()))?;
-    let mut lines = BufReader::new(node.child.stdout.take().context("piped")?).lines();
+    command.args([SCRIPT, "--attended", "--browsers", &browsers.join(","), "--seconds", &seconds.to_string()]);
+    // Not killed: it ends all that it has started when its standard input ends, which it does with this process in any case.
+    let node = command.env("HEADWATER_BIN", gateway).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut node = node.context("node can't be started: integration-tests/run.sh installs it")?;
+    let mut lines = BufReader::new(node.stdout.take().context("piped")?).lines();
     while let Some(line) = lines.next_line().await? {
         each(serde_json::from_str(&line).with_context(|| line.clone())?)?;
     }
-    ensure!(node.child.wait().await?.success(), "browsers could not be driven; integration-tests/run.sh installs them");
+    ensure!(node.wait().await?.success(), "browsers could not be driven; integration-tests/run.sh installs them");
     Ok(())
 }

@@ -34,6 +34,16 @@ pub fn line(outcome: &Outcome) -> String {
     )
 }
 
+/// The columns' names of what browsers show.
+pub const GLASS_HEAD: &str =
+    "browser     way                 decoder    glass to glass ms p50 / p95 / max  target  dropped";
+
+/// A line of the table of what browsers show.
+pub fn glass_line(seen: &Glass) -> String {
+    let [browser, way, decoder, delay, target, dropped] = glass(seen);
+    format!("{browser:10}  {way:18}  {decoder:9}  {delay:33}  {target:6}  {dropped}")
+}
+
 /// A figure with what it may be off by.
 pub fn bar(bar: Bar) -> String {
     format!("{:.1} ±{:.1}", bar.value, bar.error)
