@@ -60,12 +60,12 @@ impl Rival {
             Rival::MoqRelay => (moq_relay(http)?, http),
         };
         let process = Process::start(&mut command)?;
-        let mut import = (self == Rival::MoqRelay).then(|| moq(http));
-        let before = import.as_mut().map(|moq| {
-            moq.args(["import", "rtmp", "--listen"]).arg(ingest.to_string());
-            Process::start(moq)
-        });
-        let before = before.transpose()?;
+        let before = match self {
+            Rival::MoqRelay => {
+                Some(Process::start(moq(http).args(["import", "rtmp", "--listen", &ingest.to_string()]))?)
+            }
+            Rival::NginxRtmp | Rival::NodeMediaServer | Rival::NodeMediaServerTls => None,
+        };
         let mut again = interval(Duration::from_millis(50));
         let is_up = async {
             for address in [ingest, viewers] {
@@ -115,14 +115,14 @@ fn node(folder: &Path, ingest: SocketAddr, scheme: &str, viewers: SocketAddr) ->
     fs::write(&configuration, settings.to_string())?;
     let mut command = Command::new("node");
     command.arg(bin.join("app.js")).arg("--no-admin").arg("--config").arg(configuration).current_dir(folder);
-    command.stdout(std::process::Stdio::null());
+    command.stdout(Stdio::null());
     Ok(command)
 }
 
 /// It has no file of settings, and answers on TCP as well.
 fn moq_relay(address: SocketAddr) -> Result<Command> {
     let is_there = |program| std::process::Command::new(program).arg("--version").output().is_ok();
-    ensure!(is_there("moq-relay") && is_there("moq"), "not installed: cargo install moq-relay moq-cli");
+    ensure!(is_there("moq-relay") && is_there("moq"), "not installed: cargo install moq-relay@0.17.10 moq-cli@0.14.10");
     let mut command = Command::new("moq-relay");
     let address = address.to_string();
     command.args(["--listen", &address, "--web-http-listen", &address, "--listen-tls-generate", "localhost"]);
