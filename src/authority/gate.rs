@@ -186,7 +186,7 @@ impl Authority {
         let is_it = |held: &Held| {
             held.credential.is_some() && (&*held.basis.name == name || held.basis.token.as_deref() == Some(name))
         };
-        self.cut(Cut::Revoked, |_, session| session.uses.values().any(is_it))
+        self.cut(Cut::Revoked, |_, session| session.uses.values().any(|held| is_it(held)))
     }
 
     /// Ends what has expired, is idle or is too much, and measures. To be called several times a second; `memory` is what the gateway

@@ -27,7 +27,7 @@ pub(super) struct Session {
     leash: Option<oneshot::Sender<Cut>>,
     /// What counts its bytes: of the tenant that last let it view something, also when that has ended, since what was sent may be told later.
     pub(super) meter: Option<Arc<Meter>>,
-    pub(super) uses: BTreeMap<u64, Held>,
+    pub(super) uses: BTreeMap<u64, Box<Held>>,
 }
 
 /// What is granted.
@@ -163,7 +163,7 @@ impl Session {
         if held.action == Action::View {
             self.meter = Some(meter);
         }
-        self.uses.insert(number, held);
+        self.uses.insert(number, Box::new(held));
     }
 
     /// How many of the tenant's streams it views, if it publishes none.

@@ -24,7 +24,7 @@ use super::viewer::{self, Guest};
 use super::{Context, Shutdown, admission};
 use crate::authority::{Entrance, Secret};
 use crate::delivery::Format;
-use crate::session::{Session, tlv};
+use crate::session::Session;
 use crate::transport::pipe_link::PipeLink;
 use crate::transport::websocket::WebSocket;
 
@@ -56,15 +56,20 @@ where
     if let Some((socket, leftover, Upgraded { dialect, credential })) = upgraded {
         Span::current().record("transport", field::display(&dialect));
         let guest = |entrance, format| Guest { peer, entrance, credential, format };
+        let pipe = WebSocket::new(socket, &context.websocket, &leftover);
+        drop(leftover);
         match dialect {
             Dialect::RtWebSocket { .. } => {
                 let guest = guest(Entrance::RtWebSocket, Format::Raw);
-                Box::pin(serve_flows(socket, leftover, guest, context, shutdown)).await;
+                let link = PipeLink::new(pipe, context.session.clone(), context.clock);
+                Box::pin(viewer::serve(link, guest, context, shutdown)).await;
             }
             Dialect::WebSocketStream(request) | Dialect::WebSocket(request) => {
                 let entrance = if request.acknowledged { Entrance::WebSocket } else { Entrance::WebSocketStream };
                 let guest = guest(entrance, Format::Fmp4);
-                Box::pin(serve_stream(socket, leftover, request, guest, context, shutdown)).await;
+                let session = Session::playing(context.session.clone(), request);
+                let link = PipeLink::with(session, pipe, context.clock);
+                Box::pin(viewer::serve(link, guest, context, shutdown)).await;
             }
         }
     }
@@ -116,33 +121,6 @@ where
     // TLS says goodbye; a peer that doesn't take it is not waited for.
     let _ = timeout(GOODBYE, socket.shutdown()).await;
     None
-}
-
-async fn serve_flows<S>(socket: S, leftover: Vec<u8>, guest: Guest, context: &Context, shutdown: Shutdown)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let pipe = WebSocket::new(socket, &context.websocket, &leftover);
-    drop(leftover);
-    let link = PipeLink::new(pipe, context.session.clone(), context.clock);
-    viewer::serve(link, guest, context, shutdown).await;
-}
-
-async fn serve_stream<S>(
-    socket: S,
-    leftover: Vec<u8>,
-    request: tlv::Request,
-    guest: Guest,
-    context: &Context,
-    shutdown: Shutdown,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let pipe = WebSocket::new(socket, &context.websocket, &leftover);
-    drop(leftover);
-    let session = Session::playing(context.session.clone(), request);
-    let link = PipeLink::with(session, pipe, context.clock);
-    viewer::serve(link, guest, context, shutdown).await;
 }
 
 fn answer<'a>(

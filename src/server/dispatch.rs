@@ -55,7 +55,7 @@ pub(super) async fn serve(
             return;
         }
         limit_unsent(&socket, context.unsent_bytes);
-        let first = match within(&context, &mut shutdown, peek(&socket)).await {
+        let first = match Box::pin(within(&context, &mut shutdown, peek(&socket))).await {
             Ok(byte) => detect::first_byte(byte),
             Err(end) => return end.log(&context, "first byte"),
         };
@@ -103,7 +103,8 @@ async fn serve_tls(socket: TcpStream, peer: SocketAddr, port: Port, context: Arc
     Span::current().record("tls", true);
     let handshake = Box::pin(shake_hands(socket, port, &context));
     let mut socket = match within(&context, &mut shutdown, handshake).await {
-        Ok(socket) => socket,
+        // It goes through many hands, each of which would keep room for all of it.
+        Ok(socket) => Box::new(socket),
         Err(Ending::Lost(error)) => {
             context.verdicts.count(Verdict::NoTls);
             debug!(%error, "TLS handshake failed");

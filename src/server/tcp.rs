@@ -90,6 +90,7 @@ pub async fn serve(listener: TcpListener, port: Port, contexts: watch::Receiver<
                     continue;
                 };
                 let connection = dispatch::serve(socket, peer, port, Arc::clone(&context), shutdown.clone());
+                let connection = Box::pin(connection);
                 connections.spawn(async move {
                     connection.await;
                     drop((permit, arrival));

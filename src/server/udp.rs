@@ -250,11 +250,16 @@ async fn serve_connection(
     }
 }
 
-async fn serve_native(connection: Connection, peer: SocketAddr, context: &Context, shutdown: Shutdown) {
+fn serve_native(
+    connection: Connection,
+    peer: SocketAddr,
+    context: &Context,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + Send {
     Span::current().record("transport", "quic");
     let link = StreamLink::new(Quic::new(connection), context.session.clone(), context.clock);
     let guest = Guest { peer, entrance: Entrance::Quic, credential: None, format: Format::Raw };
-    viewer::serve(link, guest, context, shutdown).await;
+    viewer::serve(link, guest, context, shutdown)
 }
 
 /// What TLS has agreed upon.

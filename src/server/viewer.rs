@@ -24,42 +24,53 @@ pub(super) struct Guest {
 }
 
 /// Serves a viewer until it leaves, is cut off or the gateway stops.
-pub(super) async fn serve<L: Link>(mut link: L, guest: Guest, context: &Context, mut shutdown: Shutdown) {
-    let mut reason = None;
+///
+/// A block in a function, and the goodbye in a box: an asynchronous function has room for a link twice, as it was given and as it is
+/// used, and once more for whoever it is given to, in each of thousands of viewers.
+pub(super) fn serve<L: Link>(
+    mut link: L,
+    guest: Guest,
+    context: &Context,
+    mut shutdown: Shutdown,
+) -> impl Future<Output = ()> + Send {
     let Context { registry, delivery, clock, .. } = context;
     let Guest { peer, entrance, credential, format } = guest;
     let (visitor, leash) = context.authority.visit(peer, entrance, credential, clock.wall());
     let mut meter = context.viewers.viewer(visitor.id(), entrance.name());
-    let lent = Lent { link: &mut link, reason: &mut reason };
-    let served = tokio::select! {
-        served = delivery::serve_as(lent, format, registry, delivery, *clock, &visitor, &mut meter) => End::Served(served),
-        cut = leash => End::Cut(cut),
-        () = shutdown.begun() => End::Shutdown,
-    };
-    let rest = link.flows().take_tally();
-    visitor.spend(rest.bytes);
-    meter.report(&rest, link.path(), clock.now());
-    meter.ended(served.name());
-    match served {
-        End::Shutdown => reason = Some(CloseReason::GoingAway),
-        End::Cut(cut) => {
-            info!("viewer cut off: {cut}");
-            reason = Some(match cut {
-                Cut::Kicked | Cut::Revoked | Cut::Expired => CloseReason::NotAllowed,
-                Cut::Idle => CloseReason::Idle,
-                Cut::NoRoom => CloseReason::TryAgainLater,
-            });
-        }
-        End::Served(Ok(())) => debug!("viewer left"),
-        End::Served(Err(error)) => {
-            debug!(%error, "viewer lost");
-            if matches!(error, LinkError::Misbehaved(_)) {
-                reason = Some(CloseReason::Misbehaved);
+    async move {
+        let mut reason = None;
+        let lent = Lent { link: &mut link, reason: &mut reason };
+        let served = tokio::select! {
+            biased;
+            served = delivery::serve_as(lent, format, registry, delivery, *clock, &visitor, &mut meter) => End::Served(served),
+            cut = leash => End::Cut(cut),
+            () = shutdown.begun() => End::Shutdown,
+        };
+        let rest = link.flows().take_tally();
+        visitor.spend(rest.bytes);
+        meter.report(&rest, link.path(), clock.now());
+        meter.ended(served.name());
+        match served {
+            End::Shutdown => reason = Some(CloseReason::GoingAway),
+            End::Cut(cut) => {
+                info!("viewer cut off: {cut}");
+                reason = Some(match cut {
+                    Cut::Kicked | Cut::Revoked | Cut::Expired => CloseReason::NotAllowed,
+                    Cut::Idle => CloseReason::Idle,
+                    Cut::NoRoom => CloseReason::TryAgainLater,
+                });
+            }
+            End::Served(Ok(())) => debug!("viewer left"),
+            End::Served(Err(error)) => {
+                debug!(%error, "viewer lost");
+                if matches!(error, LinkError::Misbehaved(_)) {
+                    reason = Some(CloseReason::Misbehaved);
+                }
             }
         }
-    }
-    if let Some(reason) = reason {
-        link.close(reason).await;
+        if let Some(reason) = reason {
+            Box::pin(link.close(reason)).await;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Deadline, GroupId, Message, Priority, RecvFlow};
 
 /// Messages that an empty queue keeps room for. A group given to a viewer that joins, or a stall, needs a hundred times
 /// what live frames need, and its room would be kept for the viewer's whole life.
-const QUEUE_KEPT: usize = 8;
+const QUEUE_KEPT: usize = 4;
 
 /// A flow that this side sends on.
 #[derive(Debug)]
