@@ -2,9 +2,17 @@
 //!
 //! Each cursor has a seat for as long as it lives, so waiting again costs no allocation and one short lock, and a ring
 //! wakes hundreds outside of it.
+//!
+//! Whom a ring wakes is served before whoever is woken next, on whatever stream. So a crowd is woken in turns, between which others
+//! have theirs.
 
+use std::array;
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+
+/// How many are woken in a turn: a fraction of a millisecond's work.
+const TURN: usize = 64;
 
 /// Seats, and who sits there waiting.
 #[derive(Debug, Default)]
@@ -16,8 +24,8 @@ pub(super) struct Bell {
 struct Seats {
     waiting: Vec<Option<Waker>>,
     free: Vec<usize>,
-    /// Kept between rings for its room.
-    rung: Vec<Waker>,
+    /// Who has been rung for, and not been woken yet.
+    rung: VecDeque<Waker>,
 }
 
 impl Bell {
@@ -51,12 +59,29 @@ impl Bell {
 
     /// Wakes everybody who waits.
     pub(super) fn ring(&self) {
+        let mut more = self.ring_some();
+        while more {
+            more = self.wake_some();
+        }
+    }
+
+    /// Wakes the first of everybody who waits; whether the others are left to [`Bell::wake_some`].
+    pub(super) fn ring_some(&self) -> bool {
         let mut seats = self.lock();
-        let mut rung = std::mem::take(&mut seats.rung);
-        rung.extend(seats.waiting.iter_mut().filter_map(Option::take));
+        let Seats { waiting, rung, .. } = &mut *seats;
+        rung.extend(waiting.iter_mut().filter_map(Option::take));
         drop(seats);
-        rung.drain(..).for_each(Waker::wake);
-        self.lock().rung = rung;
+        self.wake_some()
+    }
+
+    /// Wakes the next ones; whether there are more.
+    pub(super) fn wake_some(&self) -> bool {
+        let mut seats = self.lock();
+        let turn: [_; TURN] = array::from_fn(|_| seats.rung.pop_front());
+        let more = !seats.rung.is_empty();
+        drop(seats);
+        turn.into_iter().flatten().for_each(Waker::wake);
+        more
     }
 
     /// What is behind the lock is right after any panic: each change is one step.
@@ -93,6 +118,22 @@ mod tests {
         bell.ring();
         bell.ring();
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_crowd_is_woken_in_turns() {
+        let (bell, count) = (Bell::default(), Arc::<Count>::default());
+        let waker = Waker::from(Arc::clone(&count));
+        for _ in 0..TURN + 2 {
+            bell.wait(bell.sit(), &waker);
+        }
+        assert!(bell.ring_some());
+        assert_eq!(count.0.load(Ordering::Relaxed), TURN);
+        // One who was woken waits again.
+        bell.wait(0, &waker);
+        assert!(!bell.ring_some());
+        assert_eq!(count.0.load(Ordering::Relaxed), TURN + 3);
+        assert!(!bell.wake_some());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use thiserror::Error;
+use tokio::task::yield_now;
 
 use super::order::Order;
 use super::registry::Lease;
@@ -93,6 +94,19 @@ impl Publisher {
     pub fn wake(&mut self, now: Instant) {
         if self.wake_at.take_if(|at| *at <= now).is_some() {
             self.lease.stream.appended.ring();
+        }
+    }
+
+    /// The same, some viewers at a time: whoever else has something to do does it in between, however many view this stream.
+    /// Cancel safe, since whoever comes instead of this publisher, or its end, wakes everybody.
+    pub async fn wake_in_turns(&mut self, now: Instant) {
+        if self.wake_at.take_if(|at| *at <= now).is_some() {
+            let bell = &self.lease.stream.appended;
+            let mut more = bell.ring_some();
+            while more {
+                yield_now().await;
+                more = bell.wake_some();
+            }
         }
     }
 

@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             let awaited = match &mut publisher {
                 Some((publisher, _)) => {
-                    publisher.wake(now);
+                    publisher.wake_in_turns(now).await;
                     self.deadline = publisher.stalls_at();
                     Awaited::Media
                 }
@@ -171,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Some((wake_at, publisher)) => match timeout_at(wake_at.into(), self.read(awaited)).await {
                     Ok(count) => count?,
                     Err(_) => {
-                        publisher.wake(self.clock.now());
+                        publisher.wake_in_turns(self.clock.now()).await;
                         continue;
                     }
                 },

@@ -138,7 +138,7 @@ pub async fn pull(
         }
         let awaited = match &mut publisher {
             Some(publisher) => {
-                publisher.wake(now);
+                publisher.wake_in_turns(now).await;
                 connection.deadline = publisher.stalls_at();
                 Awaited::Media
             }
@@ -150,7 +150,7 @@ pub async fn pull(
             Some((wake_at, publisher)) => match timeout_at(wake_at.into(), connection.read(awaited)).await {
                 Ok(count) => count?,
                 Err(_) => {
-                    publisher.wake(clock.now());
+                    publisher.wake_in_turns(clock.now()).await;
                     continue;
                 }
             },
