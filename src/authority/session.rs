@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
+use tokio::task::coop::unconstrained;
 
 use super::limits::{Meter, tenant};
 use super::policy::{Basis, Claim, Decision, Denial, Policy};
@@ -201,7 +202,8 @@ impl Future for Leash {
     type Output = Cut;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cut> {
-        match Pin::new(&mut self.0).poll(cx) {
+        // Even when the task has had its turn, as in a flood: who floods is to be cut all the same.
+        match pin!(unconstrained(&mut self.0)).poll(cx) {
             Poll::Ready(Ok(cut)) => Poll::Ready(cut),
             // Nobody can cut it any more.
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
@@ -232,5 +234,27 @@ impl fmt::Display for Cut {
             Self::Idle => "nothing is played or published",
             Self::NoRoom => "its application takes more than it may",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::Ipv4Addr;
+
+    use tokio::task::coop;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_has_had_its_turn_is_cut_all_the_same() {
+        let address = (Ipv4Addr::LOCALHOST, 1).into();
+        let (mut session, mut leash) = Session::new(address, Entrance::RtWebSocket, SystemTime::UNIX_EPOCH);
+        assert!(session.cut(Cut::Kicked));
+        while coop::has_budget_remaining() {
+            coop::consume_budget().await;
+        }
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut leash).poll(cx))).await;
+        assert_eq!(polled, Poll::Ready(Cut::Kicked));
     }
 }
