@@ -3,15 +3,15 @@
 //! Each cursor has a seat for as long as it lives, so waiting again costs no allocation and one short lock, and a ring
 //! wakes hundreds outside of it.
 //!
-//! Whom a ring wakes is served before whoever is woken next, on whatever stream. So a crowd is woken in turns, between which others
-//! have theirs.
+//! Whom a ring wakes is served before whoever is woken next, on whatever stream. So a crowd can be woken in turns, between which
+//! others have theirs.
 
-use std::array;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::{array, mem};
 
-/// How many are woken in a turn: a fraction of a millisecond's work.
+/// How many are woken in a turn: a millisecond's work or two.
 const TURN: usize = 64;
 
 /// Seats, and who sits there waiting.
@@ -24,8 +24,10 @@ pub(super) struct Bell {
 struct Seats {
     waiting: Vec<Option<Waker>>,
     free: Vec<usize>,
-    /// Who has been rung for, and not been woken yet.
-    rung: VecDeque<Waker>,
+    /// Seats that have been rung for and not been woken yet, each once.
+    rung: VecDeque<usize>,
+    /// Whether each seat is among them.
+    is_rung: Vec<bool>,
 }
 
 impl Bell {
@@ -34,6 +36,7 @@ impl Bell {
         let mut seats = self.lock();
         seats.free.pop().unwrap_or_else(|| {
             seats.waiting.push(None);
+            seats.is_rung.push(false);
             seats.waiting.len() - 1
         })
     }
@@ -57,7 +60,7 @@ impl Bell {
         }
     }
 
-    /// Wakes everybody who waits.
+    /// Wakes everybody who waits, and who is left from before.
     pub(super) fn ring(&self) {
         let mut more = self.ring_some();
         while more {
@@ -65,11 +68,15 @@ impl Bell {
         }
     }
 
-    /// Wakes the first of everybody who waits; whether the others are left to [`Bell::wake_some`].
+    /// Wakes the first of everybody who is left from before or waits; whether the others are left to [`Bell::wake_some`].
     pub(super) fn ring_some(&self) -> bool {
         let mut seats = self.lock();
-        let Seats { waiting, rung, .. } = &mut *seats;
-        rung.extend(waiting.iter_mut().filter_map(Option::take));
+        let Seats { waiting, rung, is_rung, .. } = &mut *seats;
+        for (seat, (waiting, is_rung)) in waiting.iter().zip(is_rung).enumerate() {
+            if waiting.is_some() && !mem::replace(is_rung, true) {
+                rung.push_back(seat);
+            }
+        }
         drop(seats);
         self.wake_some()
     }
@@ -77,8 +84,13 @@ impl Bell {
     /// Wakes the next ones; whether there are more.
     pub(super) fn wake_some(&self) -> bool {
         let mut seats = self.lock();
-        let turn: [_; TURN] = array::from_fn(|_| seats.rung.pop_front());
-        let more = !seats.rung.is_empty();
+        let Seats { waiting, rung, is_rung, .. } = &mut *seats;
+        let turn: [_; TURN] = array::from_fn(|_| {
+            let seat = rung.pop_front()?;
+            is_rung[seat] = false;
+            waiting[seat].take()
+        });
+        let more = !rung.is_empty();
         drop(seats);
         turn.into_iter().flatten().for_each(Waker::wake);
         more
@@ -129,11 +141,23 @@ mod tests {
         }
         assert!(bell.ring_some());
         assert_eq!(count.0.load(Ordering::Relaxed), TURN);
-        // One who was woken waits again.
+        // One who was woken waits again, and one who was not.
         bell.wait(0, &waker);
+        bell.wait(TURN, &waker);
         assert!(!bell.ring_some());
         assert_eq!(count.0.load(Ordering::Relaxed), TURN + 3);
         assert!(!bell.wake_some());
+    }
+
+    #[test]
+    fn who_is_left_is_rung_for_once() {
+        let (bell, waker) = (Bell::default(), Waker::noop());
+        let seats: Vec<_> = (0..3 * TURN).map(|_| bell.sit()).collect();
+        for _ in 0..10 {
+            seats.iter().for_each(|seat| bell.wait(*seat, waker));
+            bell.ring_some();
+            assert!(bell.lock().rung.len() < seats.len());
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
+use std::future::pending;
 use std::time::Instant;
 
 use thiserror::Error;
 use tokio::task::yield_now;
+use tokio::time::sleep_until;
 
 use super::order::Order;
 use super::registry::Lease;
@@ -20,6 +22,8 @@ pub struct Publisher {
     last: Instant,
     /// When viewers are to be woken for what waits.
     wake_at: Option<Instant>,
+    /// Viewers are left of the last ones that were to be woken.
+    some_are_left: bool,
     order: Order,
 }
 
@@ -43,7 +47,7 @@ impl Publisher {
         let number = cache.go_online(now);
         drop(cache);
         lease.stream.appended.ring();
-        Ok(Self { lease, number, rules, last: now, wake_at: None, order: Order::default() })
+        Ok(Self { lease, number, rules, last: now, wake_at: None, some_are_left: false, order: Order::default() })
     }
 
     /// Appends a unit that came at `now`, for every viewer to read. Audio may wait a moment until they are woken for it:
@@ -92,21 +96,29 @@ impl Publisher {
 
     /// Wakes the viewers for what has been appended, but for audio that may wait longer for a video frame to be sent with.
     pub fn wake(&mut self, now: Instant) {
-        if self.wake_at.take_if(|at| *at <= now).is_some() {
-            self.lease.stream.appended.ring();
+        self.wake_some(now);
+        while self.some_are_left {
+            self.wake_some(now);
         }
     }
 
-    /// The same, some viewers at a time: whoever else has something to do does it in between, however many view this stream.
-    /// Cancel safe, since whoever comes instead of this publisher, or its end, wakes everybody.
-    pub async fn wake_in_turns(&mut self, now: Instant) {
+    /// The same, but only some of the viewers, the others when it is called again: see [`Publisher::wake_is_due`].
+    pub fn wake_some(&mut self, now: Instant) {
+        let bell = &self.lease.stream.appended;
         if self.wake_at.take_if(|at| *at <= now).is_some() {
-            let bell = &self.lease.stream.appended;
-            let mut more = bell.ring_some();
-            while more {
-                yield_now().await;
-                more = bell.wake_some();
-            }
+            self.some_are_left = bell.ring_some();
+        } else if self.some_are_left {
+            self.some_are_left = bell.wake_some();
+        }
+    }
+
+    /// Waits until [`Publisher::wake_some`] is to be called; when some viewers are left, until others had their turn, whatever they
+    /// do: however many view this stream, the gateway's other streams go on. Cancel safe.
+    pub async fn wake_is_due(&self) {
+        match self.wake_at {
+            _ if self.some_are_left => yield_now().await,
+            Some(at) => sleep_until(at.into()).await,
+            None => pending().await,
         }
     }
 

@@ -158,24 +158,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             let awaited = match &mut publisher {
                 Some((publisher, _)) => {
-                    publisher.wake_in_turns(now).await;
+                    publisher.wake_some(now);
                     self.deadline = publisher.stalls_at();
                     Awaited::Media
                 }
                 None => Awaited::Publish,
             };
             self.write(&session.take_output(), awaited).await?;
-            let waking = publisher.as_mut().and_then(|(publisher, _)| Some((publisher.wake_at()?, publisher)));
-            let count = match waking {
-                None => self.read(awaited).await?,
-                Some((wake_at, publisher)) => match timeout_at(wake_at.into(), self.read(awaited)).await {
-                    Ok(count) => count?,
-                    Err(_) => {
-                        publisher.wake_in_turns(self.clock.now()).await;
-                        continue;
-                    }
-                },
-            };
+            let publisher = publisher.as_ref().map(|(publisher, _)| publisher);
+            let Some(count) = self.read_or_wake(awaited, publisher).await? else { continue };
             if count == 0 {
                 debug!("closed by the peer");
                 return Ok(());
@@ -215,6 +206,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.input.reserve(READ_SIZE);
         let read = self.socket.read_buf(&mut self.input);
         Ok(timeout_at(self.deadline.into(), read).await.map_err(|_| IngestError::TimedOut(awaited))??)
+    }
+
+    /// The same, unless viewers are to be woken before that.
+    async fn read_or_wake(
+        &mut self,
+        awaited: Awaited,
+        publisher: Option<&Publisher>,
+    ) -> Result<Option<usize>, IngestError> {
+        let Some(publisher) = publisher else { return self.read(awaited).await.map(Some) };
+        // What has come first, so that it is sent with what was there before to those who are left.
+        tokio::select! {
+            biased;
+            count = self.read(awaited) => count.map(Some),
+            () = publisher.wake_is_due() => Ok(None),
+        }
     }
 
     async fn write(&mut self, bytes: &[u8], awaited: Awaited) -> Result<(), IngestError> {

@@ -17,7 +17,7 @@ use bytes::Buf;
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use thiserror::Error;
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::aggregate::Aggregate;
@@ -138,23 +138,14 @@ pub async fn pull(
         }
         let awaited = match &mut publisher {
             Some(publisher) => {
-                publisher.wake_in_turns(now).await;
+                publisher.wake_some(now);
                 connection.deadline = publisher.stalls_at();
                 Awaited::Media
             }
             None => Awaited::Publish,
         };
         connection.write(&player.output.take(), awaited).await?;
-        let count = match publisher.as_mut().and_then(|publisher| Some((publisher.wake_at()?, publisher))) {
-            None => connection.read(awaited).await?,
-            Some((wake_at, publisher)) => match timeout_at(wake_at.into(), connection.read(awaited)).await {
-                Ok(count) => count?,
-                Err(_) => {
-                    publisher.wake_in_turns(clock.now()).await;
-                    continue;
-                }
-            },
-        };
+        let Some(count) = connection.read_or_wake(awaited, publisher.as_ref()).await? else { continue };
         if count == 0 {
             return Err(PullError::Ended);
         }
