@@ -55,6 +55,8 @@ const MISSING = { firefox: STREAMS, webkit: [...STREAMS, Transport.WEBTRANSPORT]
 const endings = [];
 /** Those of the browser at work. @type {Endings} */
 const closings = [];
+/** @type {Promise<void> | undefined} */
+let tidied;
 if (values.attended) process.stdin.resume().on("end", () => void tidy().finally(() => process.exit(1)));
 try {
 	const { rtmp, http, unified } = await gateway(context(endings), { hasUnified: true });
@@ -81,9 +83,9 @@ try {
 	process.stdin.destroy();
 }
 
-async function tidy() {
-	await endAll(closings);
-	await endAll(endings);
+function tidy() {
+	tidied ??= endAll(closings).finally(() => endAll(endings));
+	return tidied;
 }
 
 /** @param {Endings} endings */
