@@ -90,6 +90,7 @@ pub async fn serve(listener: TcpListener, port: Port, contexts: watch::Receiver<
                     continue;
                 };
                 let connection = dispatch::serve(socket, peer, port, Arc::clone(&context), shutdown.clone());
+                // Awaited where it lies: the task would have room for it twice.
                 let connection = Box::pin(connection);
                 connections.spawn(async move {
                     connection.await;
