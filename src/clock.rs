@@ -20,6 +20,14 @@ impl Clock {
         SystemTime::now()
     }
 
+    /// Waits for a time, for ever if there is none. Cancel safe.
+    pub async fn reach(self, time: Option<Instant>) {
+        match time {
+            Some(time) => tokio::time::sleep_until(time.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Where the Unix epoch lies as of now.
     pub fn epoch(self) -> Epoch {
         let since = self.wall().duration_since(SystemTime::UNIX_EPOCH);

@@ -3,13 +3,13 @@
 //! Each cursor has a seat for as long as it lives, so waiting again costs no allocation and one short lock, and a ring
 //! wakes hundreds outside of it.
 //!
-//! Whom a ring wakes is served before whoever is woken next, on whatever stream. So a crowd can be woken in turns, between which
-//! others have theirs.
+//! A runtime serves whom a ring wakes before nearly all that are woken later, on whatever stream. So a crowd can be woken in turns,
+//! between which others have theirs.
 
+use std::array;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::{array, mem};
 
 /// How many are woken in a turn: a millisecond's work or two.
 const TURN: usize = 64;
@@ -73,8 +73,9 @@ impl Bell {
         let mut seats = self.lock();
         let Seats { waiting, rung, is_rung, .. } = &mut *seats;
         for (seat, (waiting, is_rung)) in waiting.iter().zip(is_rung).enumerate() {
-            if waiting.is_some() && !mem::replace(is_rung, true) {
+            if waiting.is_some() && !*is_rung {
                 rung.push_back(seat);
+                *is_rung = true;
             }
         }
         drop(seats);
@@ -96,7 +97,7 @@ impl Bell {
         more
     }
 
-    /// What is behind the lock is right after any panic: each change is one step.
+    /// What is behind the lock is right after any panic: only to clone a waker could, and that is before its seat changes.
     fn lock(&self) -> MutexGuard<'_, Seats> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }

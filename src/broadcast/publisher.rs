@@ -1,9 +1,6 @@
-use std::future::pending;
 use std::time::Instant;
 
 use thiserror::Error;
-use tokio::task::yield_now;
-use tokio::time::sleep_until;
 
 use super::order::Order;
 use super::registry::Lease;
@@ -46,12 +43,12 @@ impl Publisher {
         }
         let number = cache.go_online(now);
         drop(cache);
-        lease.stream.appended.ring();
-        Ok(Self { lease, number, rules, last: now, wake_at: None, some_are_left: false, order: Order::default() })
+        let some_are_left = lease.stream.appended.ring_some();
+        Ok(Self { lease, number, rules, last: now, wake_at: None, some_are_left, order: Order::default() })
     }
 
-    /// Appends a unit that came at `now`, for every viewer to read. Audio may wait a moment until they are woken for it:
-    /// see [`Config::max_audio_wait`](super::Config::max_audio_wait).
+    /// Appends a unit that came at `now`, for every viewer to read, and wakes them all. Audio may wait a moment until they are woken
+    /// for it: see [`Config::max_audio_wait`](super::Config::max_audio_wait).
     ///
     /// Its timestamp is moved onto the stream's one time line, on which this publisher goes on where the one before ended.
     ///
@@ -60,6 +57,9 @@ impl Publisher {
     pub fn append(&mut self, unit: Unit, now: Instant) -> Result<(), Replaced> {
         self.append_quietly(unit, now)?;
         self.wake(now);
+        while self.some_are_left {
+            self.wake(now);
+        }
         Ok(())
     }
 
@@ -89,36 +89,20 @@ impl Publisher {
         Ok(())
     }
 
-    /// When to call [`Publisher::wake`].
+    /// When to call [`Publisher::wake`]. A time that is past means that some viewers are left from the last call: let other tasks
+    /// have their turn, and call it again. So the gateway's other streams go on, however many view this one.
     pub fn wake_at(&self) -> Option<Instant> {
-        self.wake_at
+        if self.some_are_left { Some(self.last) } else { self.wake_at }
     }
 
-    /// Wakes the viewers for what has been appended, but for audio that may wait longer for a video frame to be sent with.
+    /// Wakes viewers for what has been appended, but for audio that may wait longer for a video frame to be sent with. Some of a
+    /// crowd, the others when it is called again.
     pub fn wake(&mut self, now: Instant) {
-        self.wake_some(now);
-        while self.some_are_left {
-            self.wake_some(now);
-        }
-    }
-
-    /// The same, but only some of the viewers, the others when it is called again: see [`Publisher::wake_is_due`].
-    pub fn wake_some(&mut self, now: Instant) {
         let bell = &self.lease.stream.appended;
         if self.wake_at.take_if(|at| *at <= now).is_some() {
             self.some_are_left = bell.ring_some();
         } else if self.some_are_left {
             self.some_are_left = bell.wake_some();
-        }
-    }
-
-    /// Waits until [`Publisher::wake_some`] is to be called; when some viewers are left, until others had their turn, whatever they
-    /// do: however many view this stream, the gateway's other streams go on. Cancel safe.
-    pub async fn wake_is_due(&self) {
-        match self.wake_at {
-            _ if self.some_are_left => yield_now().await,
-            Some(at) => sleep_until(at.into()).await,
-            None => pending().await,
         }
     }
 

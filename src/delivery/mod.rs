@@ -20,12 +20,11 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use tokio::select;
-use tokio::time::sleep_until;
+use tokio::task::yield_now;
 use tracing::{Span, field};
 
 pub use self::config::{Config, TargetDelay};
@@ -76,6 +75,7 @@ pub async fn serve_as<L: Link>(
     // A bound of nothing would be never to send anything.
     let bound = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX).max(1);
     let mut conversation = Conversation::new(registry, config, format, clock, visitor);
+    let mut now = clock.now();
     loop {
         let room = link.flows().queued() < bound;
         if !room {
@@ -83,6 +83,10 @@ pub async fn serve_as<L: Link>(
             link.flows().tell_room(bound);
         }
         let timeout = conversation.poll_timeout();
+        if timeout.is_some_and(|at| at <= now) {
+            // More is to be done at once, and others have their turn before it.
+            yield_now().await;
+        }
         // Whatever is ready is queued before the link is asked to send, for it to go out in one write.
         let step = select! {
             biased;
@@ -92,9 +96,9 @@ pub async fn serve_as<L: Link>(
                 Err(LinkError::Closed) => return Ok(()),
                 Err(error) => return Err(error),
             },
-            () = reached(timeout) => Step::Timeout,
+            () = clock.reach(timeout) => Step::Timeout,
         };
-        let now = clock.now();
+        now = clock.now();
         let may_play_another = matches!(step, Step::Event(Event::Message { .. }) | Step::Answer(..));
         let flows = link.flows();
         let outcome = match step {
@@ -134,13 +138,5 @@ fn poll_own(conversation: &mut Conversation<'_>, context: &mut Context<'_>, room
     match room {
         true => conversation.poll_item(context).map(|(stream, item)| Step::Item(stream, item)),
         false => Poll::Pending,
-    }
-}
-
-/// Waits for a time, for ever if there is none.
-async fn reached(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time.into()).await,
-        None => pending().await,
     }
 }

@@ -80,7 +80,8 @@ impl Publication {
         // A copy of its own: a slice would keep the connection's whole read buffer for as long as the stream keeps the frame.
         let unit = self.intake.read(kind, u32::from_be_bytes([a, b, c, d]), BytesMut::from(&message[..]))?;
         if let Some(unit) = unit {
-            self.publisher.append(unit, now)?;
+            self.publisher.append_quietly(unit, now)?;
+            self.publisher.wake(now);
         }
         Ok(())
     }

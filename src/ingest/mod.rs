@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::select;
+use tokio::task::yield_now;
 use tokio::time::timeout_at;
 use tracing::{Span, debug, field, info};
 
@@ -158,15 +160,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             let awaited = match &mut publisher {
                 Some((publisher, _)) => {
-                    publisher.wake_some(now);
+                    publisher.wake(now);
                     self.deadline = publisher.stalls_at();
                     Awaited::Media
                 }
                 None => Awaited::Publish,
             };
             self.write(&session.take_output(), awaited).await?;
-            let publisher = publisher.as_ref().map(|(publisher, _)| publisher);
-            let Some(count) = self.read_or_wake(awaited, publisher).await? else { continue };
+            let wake_at = publisher.as_ref().and_then(|(publisher, _)| publisher.wake_at());
+            let Some(count) = self.read_until(wake_at, awaited).await? else { continue };
             if count == 0 {
                 debug!("closed by the peer");
                 return Ok(());
@@ -208,18 +210,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(timeout_at(self.deadline.into(), read).await.map_err(|_| IngestError::TimedOut(awaited))??)
     }
 
-    /// The same, unless viewers are to be woken before that.
-    async fn read_or_wake(
-        &mut self,
-        awaited: Awaited,
-        publisher: Option<&Publisher>,
-    ) -> Result<Option<usize>, IngestError> {
-        let Some(publisher) = publisher else { return self.read(awaited).await.map(Some) };
+    /// The same, but only until a publisher's viewers are to be woken: nothing then.
+    async fn read_until(&mut self, wake_at: Option<Instant>, awaited: Awaited) -> Result<Option<usize>, IngestError> {
+        let clock = self.clock;
+        if wake_at.is_some_and(|at| at <= clock.now()) {
+            yield_now().await;
+        }
         // What has come first, so that it is sent with what was there before to those who are left.
-        tokio::select! {
+        select! {
             biased;
             count = self.read(awaited) => count.map(Some),
-            () = publisher.wake_is_due() => Ok(None),
+            () = clock.reach(wake_at) => Ok(None),
         }
     }
 

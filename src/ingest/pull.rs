@@ -138,14 +138,15 @@ pub async fn pull(
         }
         let awaited = match &mut publisher {
             Some(publisher) => {
-                publisher.wake_some(now);
+                publisher.wake(now);
                 connection.deadline = publisher.stalls_at();
                 Awaited::Media
             }
             None => Awaited::Publish,
         };
         connection.write(&player.output.take(), awaited).await?;
-        let Some(count) = connection.read_or_wake(awaited, publisher.as_ref()).await? else { continue };
+        let wake_at = publisher.as_ref().and_then(Publisher::wake_at);
+        let Some(count) = connection.read_until(wake_at, awaited).await? else { continue };
         if count == 0 {
             return Err(PullError::Ended);
         }

@@ -134,6 +134,22 @@ async fn what_an_encoder_publishes_reaches_the_viewer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crowd_has_the_last_frame_without_another_behind_it() {
+    let registry = registry();
+    let (socket, _served) = connect(&registry);
+    let mut encoder = Encoder::publishing(socket).await;
+    let watch = |mut viewer: Subscriber| async move { while !matches!(viewer.next().await, Item::Frame(_)) {} };
+    let crowd: Vec<_> = (0..200).map(|_| tokio::spawn(watch(viewer(&registry)))).collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let begin = Instant::now();
+    encoder.video(KEY_FRAME, 0).await;
+    for viewer in crowd {
+        viewer.await.unwrap();
+    }
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_encoder_that_stops_in_order_takes_its_stream_offline() {
     let registry = registry();
     let mut viewer = viewer(&registry);

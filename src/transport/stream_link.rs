@@ -69,8 +69,8 @@ const TRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the transport is asked what it has measured.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The same, while the path is stuck and something waits for it; and then a part of the time that it has been: a second more of a
-/// minute is not noticed, and a peer that never acknowledges costs next to nothing.
+/// The same, while the path is stuck, something waits for it and nothing new is sent; and then a part of the time that it has been: a
+/// second more of a minute is not noticed, and a peer that never acknowledges costs next to nothing.
 const STUCK_INTERVAL: Duration = Duration::from_millis(10);
 const STUCK_PART: u32 = 64;
 

@@ -88,8 +88,8 @@ fn what_was_appended_quietly_wakes_once_and_together() {
 }
 
 /// Turns are counted in what the crowd was woken by then; who is woken reads on and waits again.
-#[tokio::test(start_paused = true)]
-async fn a_crowd_is_woken_in_turns_once_and_all_of_it() {
+#[test]
+fn a_crowd_is_woken_in_turns_once_and_all_of_it() {
     let mut stream = paced();
     let now = stream.start + Duration::from_millis(120);
     let count = Arc::<Count>::default();
@@ -104,11 +104,11 @@ async fn a_crowd_is_woken_in_turns_once_and_all_of_it() {
     wait();
     let publisher = stream.publisher.as_mut().unwrap();
     publisher.append_quietly(unit('d', 120), now).unwrap();
-    publisher.wake_some(now);
+    publisher.wake(now);
     let mut woken = vec![count.0.load(Ordering::Relaxed)];
     wait();
-    while tokio::time::timeout(Duration::from_millis(1), publisher.wake_is_due()).await.is_ok() {
-        publisher.wake_some(now);
+    while publisher.wake_at().is_some_and(|at| at <= now) {
+        publisher.wake(now);
         woken.push(count.0.load(Ordering::Relaxed));
     }
     assert!(woken[0] > 0 && woken.windows(2).all(|pair| pair[1] - pair[0] <= woken[0]), "{woken:?}");

@@ -110,6 +110,25 @@ async fn what_is_published_on_three_flows_is_one_stream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crowd_has_the_last_frame_without_another_behind_it() {
+    let registry = registry();
+    let mut source = Source::accepted(&registry).await;
+    let watch = |mut viewer: Subscriber| async move {
+        while !matches!(viewer.next().await, Item::Frame(_)) {}
+        Clock.now()
+    };
+    let crowd: Vec<_> = (0..200).map(|_| tokio::spawn(watch(subscribe(&registry)))).collect();
+    source.words().await;
+    let begin = Clock.now();
+    source.video(0, KEY);
+    source.words().await;
+    for viewer in crowd {
+        assert!(viewer.is_finished());
+        assert!(viewer.await.unwrap() - begin < Duration::from_millis(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_frame_in_many_pieces_and_as_long_as_a_message_may_be_comes_whole() {
     let registry = registry();
     let mut source = Source::accepted(&registry).await;
