@@ -88,9 +88,19 @@ function tidy() {
 	return tidied;
 }
 
-/** @param {Endings} endings */
+/**
+ * Those that come meanwhile, too. One that fails keeps no other from it.
+ *
+ * @param {Endings} endings
+ */
 async function endAll(endings) {
-	for (const ending of endings.splice(0)) await ending();
+	for (let ending = endings.shift(); ending; ending = endings.shift()) {
+		try {
+			await ending();
+		} catch (error) {
+			console.error(error);
+		}
+	}
 }
 
 /**
