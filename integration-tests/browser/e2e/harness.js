@@ -39,19 +39,20 @@ export const PATIENCE_MS = 30_000;
  * A gateway on free ports.
  *
  * @param {TestContext} test
- * @param {{ websocket?: number, hasUnified?: boolean }} [ports]
- * @returns {Promise<{ rtmp: string, http: string, unified: string, kill: () => Promise<void>, stop: () => void }>} `stop` ends
- *   it in order; `unified` is host and port, if there is one
+ * @param {{ websocket?: number, hasUnified?: boolean, settings?: string[], says?: string }} [options] keys of its configuration, and how much
+ *   it says
+ * @returns {Promise<{ rtmp: string, http: string, admin: string, unified: string, said: () => string, kill: () => Promise<void>, stop: () => void }>}
+ *   `stop` ends it in order; `unified` is host and port, if there is one; `said` is its log
  */
-export async function gateway(test, { websocket = 0, hasUnified = false } = {}) {
+export async function gateway(test, { websocket = 0, hasUnified = false, settings = [], says = "info" } = {}) {
 	// It keeps its development certificate where it runs.
 	const folder = mkdtempSync(join(tmpdir(), "headwater-"));
-	const settings = ["rtmp", "quic", "webtransport", "admin"].map((port) => `${port}.address=127.0.0.1:0`);
-	settings.push(`websocket.address=127.0.0.1:${websocket}`, "webtransport.fmp4_address=127.0.0.1:0");
-	if (hasUnified) settings.push("unified.address=127.0.0.1:0");
-	const child = spawn(binary(), ["serve", ...settings.flatMap((setting) => ["--set", setting])], {
+	const ports = ["rtmp", "quic", "webtransport", "admin"].map((port) => `${port}.address=127.0.0.1:0`);
+	ports.push(`websocket.address=127.0.0.1:${websocket}`, "webtransport.fmp4_address=127.0.0.1:0");
+	if (hasUnified) ports.push("unified.address=127.0.0.1:0");
+	const child = spawn(binary(), ["serve", ...ports.concat(settings).flatMap((setting) => ["--set", setting])], {
 		cwd: folder,
-		env: { ...process.env, NO_COLOR: "1" },
+		env: { ...process.env, NO_COLOR: "1", RUST_LOG: says },
 		stdio: ["ignore", "inherit", "pipe"],
 	});
 	const kill = () => end(child);
@@ -62,7 +63,7 @@ export async function gateway(test, { websocket = 0, hasUnified = false } = {}) 
 	let log = "";
 	/** @param {string} setting */
 	const address = (setting) => new RegExp(`address=(\\S+) setting="?${setting}`).exec(log)?.[1];
-	const awaited = ["rtmp.address", "websocket.address", ...(hasUnified ? ["unified.address"] : [])];
+	const awaited = ["rtmp.address", "websocket.address", "admin.address", ...(hasUnified ? ["unified.address"] : [])];
 	await new Promise((started, failed) => {
 		child.stderr.setEncoding("utf8").on("data", (text) => {
 			log += text;
@@ -71,7 +72,15 @@ export async function gateway(test, { websocket = 0, hasUnified = false } = {}) 
 		child.once("exit", () => failed(new Error(`the gateway did not start:\n${log}`)));
 	});
 	const unified = address("unified.address") ?? "";
-	return { rtmp: `rtmp://${address("rtmp.address")}`, http: `http://${address("websocket.address")}`, unified, kill, stop: () => child.kill("SIGTERM") };
+	return {
+		rtmp: `rtmp://${address("rtmp.address")}`,
+		http: `http://${address("websocket.address")}`,
+		admin: `http://${address("admin.address")}`,
+		unified,
+		said: () => log,
+		kill,
+		stop: () => child.kill("SIGTERM"),
+	};
 }
 
 /**
@@ -290,7 +299,8 @@ export function requirePrograms() {
 	if (missing.length > 0) throw new Error(`missing programs; run: sudo apt-get install -y ${missing.join(" ")}`);
 }
 
-function binary() {
+/** Where the gateway's program is. */
+export function binary() {
 	const given = process.env.HEADWATER_BIN;
 	if (given) return given;
 	const built = join(ROOT, "target/debug/headwater");
