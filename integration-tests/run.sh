@@ -84,7 +84,7 @@ step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "fuzz targets" cargo clippy --manifest-path integration-tests/fuzz/Cargo.toml --target-dir target --locked -- -D warnings
 step "documentation" document
-step "tests" cargo test --workspace --locked
+step "tests" cargo test --workspace --locked --no-fail-fast
 step "player's types" in_browser_tests npm run --silent check
 step "player's tests" in_browser_tests npm run --silent unit
 step "gateway for the browser" cargo build --locked
