@@ -7,12 +7,19 @@ cd "$(dirname "$0")/.."
 root=$PWD
 browser=$root/integration-tests/browser
 tools=$root/target/tools
+# All that this run and the gateways in it say.
+export HEADWATER_SAID=$root/target/said
 PATH=$PATH:$tools/bin
 
 need() { # need "what for" "command"
   echo "missing: $1. Run:" >&2
   echo "  $2" >&2
   exit 3
+}
+
+credentials() { # Those of the tests hold the word; the other pattern is any signed token.
+  grep -rqF "refused: a wrong credential" "$HEADWATER_SAID" || { echo "nothing is said of a credential" && return 1; }
+  ! grep -rnE 'hunter2|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+' "$HEADWATER_SAID" | cut -c 1-300 | grep .
 }
 
 install_tools() {
@@ -47,6 +54,12 @@ install_tools() {
     (cd "$browser" && npm ci) || need "the browser tests' packages" "(cd integration-tests/browser && npm ci)"
   fi
 }
+
+rm -rf "$HEADWATER_SAID"
+mkdir -p "$HEADWATER_SAID"
+exec > >(tee "$HEADWATER_SAID/run.log") 2>&1
+# What comes last is written before this ends.
+trap 'exec >&- 2>&-; wait' EXIT
 
 failed=()
 step() { # step "name" command …
@@ -92,6 +105,7 @@ step "browser tests" in_browser_tests npm run --silent e2e
 step "soak" cargo run --quiet --profile test --locked --package integration-tests --bin soak -- --seconds 180
 step "dependencies" deny
 step "package" package
+step "no credential is told" credentials
 
 echo
 if [ ${#failed[@]} -gt 0 ]; then

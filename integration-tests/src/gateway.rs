@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::certificate::CertificateFiles;
 use crate::pages::over_http1;
+use crate::said;
 use crate::transport::Transport;
 use crate::viewer::PATIENCE;
 
@@ -58,6 +59,7 @@ pub async fn gateway() -> Result<Running> {
 /// # Errors
 /// When it does not start.
 pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Result<Running> {
+    said::keep()?;
     let local = Address::On((Ipv4Addr::LOCALHOST, 0).into());
     // Instead of the development certificate, which would be kept in the folder that the tests happen to run in.
     let certificates = TempDir::new()?;

@@ -25,6 +25,7 @@ pub mod process;
 pub mod publisher;
 mod rtmp;
 mod rtws;
+pub mod said;
 pub mod stage;
 pub mod stamp;
 pub mod stranger;

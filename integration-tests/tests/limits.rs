@@ -147,10 +147,10 @@ async fn hook() -> Result<(String, JoinHandle<Result<usize>>)> {
             ensure!(request.starts_with("POST /may?x HTTP/1.1\r\n"), "{request}");
             ensure!(request.contains(r#""path":"live/film","address":"127.0.0.1""#), "{request}");
             let answer = match () {
-                () if request.contains(r#""token":"please""#) => {
+                () if request.contains(r#""token":"hunter2-please""#) => {
                     "200 OK\r\ncontent-length: 18\r\n\r\n{\"expires_in\": 60}"
                 }
-                () if request.contains(r#""token":"broken""#) => "500 Oh\r\ncontent-length: 0\r\n\r\n",
+                () if request.contains(r#""token":"hunter2-broken""#) => "500 Oh\r\ncontent-length: 0\r\n\r\n",
                 () => "403 No\r\ncontent-length: 0\r\n\r\n",
             };
             socket.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await?;
@@ -167,15 +167,20 @@ async fn the_hook_is_asked_once_and_whatever_is_no_yes_refuses() -> Result<()> {
         config.authority.hook.url = url.parse().ok();
     })
     .await?;
-    for (token, is_in) in [("please", true), ("please", true), ("thanks", false), ("thanks", false), ("broken", false)]
-    {
+    for (token, is_in) in [
+        ("hunter2-please", true),
+        ("hunter2-please", true),
+        ("hunter2-thanks", false),
+        ("hunter2-thanks", false),
+        ("hunter2-broken", false),
+    ] {
         let stream = format!("{STREAM}?token={token}");
         let viewer = Viewer::play(gateway.quic, Transport::Quic, &stream).await?;
         let answer = timeout(PATIENCE, first_status(viewer)).await??;
         let expected = if is_in { "NetStream.Play.Start" } else { "NetStream.Play.Failed" };
         ensure!(answer == expected, "{token}: {answer}");
     }
-    ensure!(Publisher::start(gateway.rtmp, &format!("{STREAM}?token=please"), live()?).await.is_ok());
+    ensure!(Publisher::start(gateway.rtmp, &format!("{STREAM}?token=hunter2-please"), live()?).await.is_ok());
     ensure!(Publisher::start(gateway.rtmp, STREAM, live()?).await.is_err());
     let asked = serving.await??;
     ensure!(asked == 5, "asked {asked} times");
@@ -227,7 +232,7 @@ async fn who_guesses_is_kept_out_and_healthy_viewers_notice_nothing() -> Result<
         config.authority.publish = Rule::Closed;
         config.authority.keys = vec![Key {
             name: "studio".into(),
-            secret: Secret::new("studio".into()),
+            secret: Secret::new("hunter2-studio".into()),
             paths: Vec::from_iter("live/*".parse()),
             actions: vec![Action::Publish],
             addresses: Vec::new(),
@@ -235,7 +240,7 @@ async fn who_guesses_is_kept_out_and_healthy_viewers_notice_nothing() -> Result<
         config.limits.address.denials_per_minute = Some(20);
     })
     .await?;
-    let _publisher = Publisher::start(gateway.rtmp, &format!("{STREAM}?token=studio"), live()?).await?;
+    let _publisher = Publisher::start(gateway.rtmp, &format!("{STREAM}?token=hunter2-studio"), live()?).await?;
     let healthy = watch(&gateway, 100).await?;
     let mut kept_out = 0;
     for number in 0..60 {
@@ -243,7 +248,7 @@ async fn who_guesses_is_kept_out_and_healthy_viewers_notice_nothing() -> Result<
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into())?;
         let socket = socket.connect(gateway.rtmp).await?;
-        match Publisher::start_over(socket, gateway.rtmp, &format!("live/x?token={number}"), live()?).await {
+        match Publisher::start_over(socket, gateway.rtmp, &format!("live/x?token=hunter2-{number}"), live()?).await {
             Ok(_) => bail!("guess {number} was let in"),
             Err(error) if error.to_string().contains("it said") => {}
             Err(_) => kept_out += 1,

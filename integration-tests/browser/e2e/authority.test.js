@@ -1,7 +1,6 @@
 // @ts-check
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
 
 import { Decode, Transport } from "../../../player/names.js";
@@ -17,8 +16,8 @@ import { binary, browser, firefox, gateway, PATIENCE_MS, publisher, requireProgr
  * @property {(event: "console" | "request", listener: (what: { text: () => string, url: () => string }) => unknown) => unknown} on
  */
 
-const STUDIO = randomBytes(16).toString("hex");
-const SHOP = randomBytes(32).toString("hex");
+const STUDIO = "hunter2-that-stays-the-same";
+const SHOP = "hunter2-shared-by-the-gateway-and-its-shop";
 const SETTINGS = [
 	"authority.publish=closed",
 	"authority.view=closed",

@@ -2,7 +2,7 @@
 /** The parts of an end-to-end test: a gateway, a publisher, a browser. Each ends with the test that started it. */
 
 import { spawn, spawnSync } from "node:child_process";
-import { createReadStream, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, createReadStream, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -67,6 +67,7 @@ export async function gateway(test, { websocket = 0, hasUnified = false, setting
 	await new Promise((started, failed) => {
 		child.stderr.setEncoding("utf8").on("data", (text) => {
 			log += text;
+			if (process.env.HEADWATER_SAID) appendFileSync(join(process.env.HEADWATER_SAID, `${process.pid}.log`), text);
 			if (awaited.every(address)) started(undefined);
 		});
 		child.once("exit", () => failed(new Error(`the gateway did not start:\n${log}`)));
