@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// Reads the monotonic time. Free to copy.
+/// Reads the monotonic time, and waits for it. Free to copy.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Clock;
 
@@ -23,6 +23,8 @@ impl Clock {
     /// Waits for a time, for ever if there is none. Cancel safe.
     pub async fn reach(self, time: Option<Instant>) {
         match time {
+            // A timer, even for a time that is past, waits for the next whole millisecond.
+            Some(time) if time <= self.now() => {}
             Some(time) => tokio::time::sleep_until(time.into()).await,
             None => std::future::pending().await,
         }
