@@ -1,4 +1,4 @@
-//! What the gateways of a whole run say, kept so that it can be searched for what may not be told.
+//! What the gateways inside the tests of a run say, kept so that it can be searched for what may not be told.
 
 use std::fs::File;
 use std::path::Path;
