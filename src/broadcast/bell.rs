@@ -3,7 +3,7 @@
 //! Each cursor has a seat for as long as it lives, so waiting again costs no allocation and one short lock, and a ring
 //! wakes hundreds outside of it.
 //!
-//! A runtime serves whom a ring wakes before nearly all that are woken later, on whatever stream. So a crowd can be woken in turns,
+//! A runtime serves whom a ring wakes before nearly everyone woken after them, on whatever stream. So a crowd can be woken in turns,
 //! between which others have theirs.
 
 use std::array;
@@ -97,7 +97,8 @@ impl Bell {
         more
     }
 
-    /// What is behind the lock is right after any panic: only to clone a waker could, and that is before its seat changes.
+    /// What is behind the lock is right after any panic: only cloning a waker may panic, and it comes before the
+    /// seat changes.
     fn lock(&self) -> MutexGuard<'_, Seats> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -50,6 +50,8 @@ impl Publisher {
     /// Appends a unit that came at `now`, for every viewer to read, and wakes them all. Audio may wait a moment until they are woken
     /// for it: see [`Config::max_audio_wait`](super::Config::max_audio_wait).
     ///
+    /// For who has no other streams to think of: the whole crowd is woken in one go.
+    ///
     /// Its timestamp is moved onto the stream's one time line, on which this publisher goes on where the one before ended.
     ///
     /// # Errors
