@@ -60,6 +60,7 @@ for (const [name, transport, decode] of PLAYS) {
 		for (const path of ["/metrics", "/api/v1/streams", "/api/v1/sessions"]) told.push(await (await fetch(admin + path)).text());
 		told.push(said());
 		assert.match(said(), / DEBUG /);
+		assert.doesNotMatch(said(), /lines of the log are lost/);
 		assert.match(told.join("\n"), /live\/test/);
 		assert.deepEqual([...hosts], [new URL(http).hostname]);
 		for (const secret of [STUDIO, SHOP, token.slice(token.lastIndexOf(".") + 1)]) {
